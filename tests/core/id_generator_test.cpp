@@ -1,0 +1,89 @@
+#include "core/id_generator.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/request_id.h"
+
+namespace reqtrail {
+namespace {
+
+std::string NewId() {
+  const UuidText id = GenerateUuid4();
+  return {id.data(), id.size()};
+}
+
+/// Ids that a forked child generates, as it wrote them into a pipe.
+std::vector<std::string> IdsOfAChild(int count) {
+  int ends[2];
+  if (pipe(ends) != 0) return {};
+  const pid_t child = fork();
+  if (child == 0) {
+    for (int i = 0; i < count; ++i) {
+      const UuidText id = GenerateUuid4();
+      if (write(ends[1], id.data(), id.size()) != static_cast<ssize_t>(id.size())) _exit(1);
+    }
+    _exit(0);
+  }
+  close(ends[1]);
+  std::vector<std::string> ids;
+  UuidText id;
+  while (read(ends[0], id.data(), id.size()) == static_cast<ssize_t>(id.size())) ids.emplace_back(id.data(), id.size());
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  return ids;
+}
+
+TEST(GenerateUuid4, HasTheShapeOfAVersion4Uuid) {
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = NewId();
+    ASSERT_EQ(id.size(), 36U);
+    EXPECT_EQ(id.find_first_not_of("0123456789abcdef-"), std::string::npos) << id;
+    for (const std::size_t at : {8U, 13U, 18U, 23U}) EXPECT_EQ(id[at], '-') << id;
+    EXPECT_EQ(id[14], '4') << id;
+    EXPECT_NE(std::string("89ab").find(id[19]), std::string::npos) << id;
+    EXPECT_TRUE(IsRequestId(id));
+  }
+}
+
+TEST(GenerateUuid4, NeverRepeatsWithinAProcess) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 100'000; ++i) EXPECT_TRUE(seen.insert(NewId()).second);
+}
+
+TEST(GenerateUuid4, NeverRepeatsAcrossAFork) {
+  (void)NewId();  // so that the parent holds an unfinished block for the children to inherit
+  std::set<std::string> seen;
+  for (int child = 0; child < 4; ++child) {
+    const std::vector<std::string> ids = IdsOfAChild(200);
+    EXPECT_EQ(ids.size(), 200U);
+    for (const std::string& id : ids) EXPECT_TRUE(seen.insert(id).second) << id;
+  }
+  for (int i = 0; i < 200; ++i) EXPECT_TRUE(seen.insert(NewId()).second);
+}
+
+TEST(GenerateUuid4, NeverRepeatsAcrossThreads) {
+  std::vector<std::vector<std::string>> ids(8);
+  std::vector<std::thread> threads;
+  for (auto& mine : ids) {
+    threads.emplace_back([&mine] {
+      for (int i = 0; i < 5000; ++i) mine.push_back(NewId());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::set<std::string> seen;
+  for (const auto& mine : ids) {
+    for (const std::string& id : mine) EXPECT_TRUE(seen.insert(id).second);
+  }
+}
+
+}  // namespace
+}  // namespace reqtrail
