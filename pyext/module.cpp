@@ -1,14 +1,34 @@
 #include <pybind11/pybind11.h>
 
+#include <string_view>
+
 #include "core/id_generator.h"
 #include "core/request_id.h"
+#include "pyext/request_context.h"
 
 namespace py = pybind11;
+
+namespace {
+
+const char* RequestIdFaultOf(const py::str& id) {
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(id.ptr(), &size);
+  if (text == nullptr) {
+    PyErr_Clear();  // a lone surrogate
+    return Describe(reqtrail::RequestIdFault::kForbiddenByte);
+  }
+  return Describe(reqtrail::CheckRequestId(std::string_view(text, static_cast<std::size_t>(size))));
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_native, m) {
   m.doc() = "The compiled half of reqtrail.";
   m.attr("__version__") = REQTRAIL_VERSION;
-  m.def("is_request_id", &reqtrail::IsRequestId, py::arg("id"));
+  if (!reqtrail::InitRequestContext()) throw py::error_already_set();
+  m.attr("request_id_var") = py::reinterpret_borrow<py::object>(reqtrail::RequestIdVar());
+  m.def("is_request_id", [](const py::str& id) { return *RequestIdFaultOf(id) == '\0'; }, py::arg("id"));
+  m.def("request_id_fault", &RequestIdFaultOf, py::arg("id"));
   m.def("generate_uuid4", [] {
     const reqtrail::UuidText id = reqtrail::GenerateUuid4();
     return py::str(id.data(), id.size());

@@ -1,5 +1,44 @@
 """Follows one request id from the HTTP edge through Celery into PostgreSQL."""
 
-from reqtrail._native import __version__
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+from reqtrail._native import __version__
+from reqtrail.context import get_request_id, reset_request_id, set_request_id
+
+if TYPE_CHECKING:
+    from reqtrail import asgi, celery, logging, metrics, sqlalchemy
+    from reqtrail.asgi import CorrelationIDMiddleware, install, uninstall
+
+__all__ = [
+    "CorrelationIDMiddleware",
+    "__version__",
+    "asgi",
+    "celery",
+    "get_request_id",
+    "install",
+    "logging",
+    "metrics",
+    "reset_request_id",
+    "set_request_id",
+    "sqlalchemy",
+    "uninstall",
+]
+
+# On first use, so that a worker does not import Starlette, nor an API without tasks Celery.
+_SUBMODULES = frozenset({"asgi", "celery", "logging", "metrics", "sqlalchemy"})
+_FROM_ASGI = frozenset({"CorrelationIDMiddleware", "install", "uninstall"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"reqtrail.{name}")
+    if name in _FROM_ASGI:
+        value = getattr(importlib.import_module("reqtrail.asgi"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'reqtrail' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
