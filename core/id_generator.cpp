@@ -24,7 +24,7 @@ struct RandomBlock {
 };
 
 // constinit: a dynamic initialiser would put a guard in front of every access.
-constinit thread_local RandomBlock block{{}, kBlockBytes, 0};
+constinit thread_local RandomBlock block{.bytes = {}, .used = kBlockBytes, .generation = 0};
 
 void RegisterForkHandler() noexcept {
   static const int registered =

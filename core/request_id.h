@@ -49,7 +49,7 @@ inline constexpr std::array<bool, 256> kRequestIdBytes = RequestIdByteTable();
     case RequestIdFault::kNone: return "";
     case RequestIdFault::kEmpty: return "it is empty";
     case RequestIdFault::kTooLong: return "it is longer than 128 bytes";
-    case RequestIdFault::kForbiddenByte: return "it has a character other than A-Z, a-z, 0-9, \".\", \"_\" and \"-\"";
+    case RequestIdFault::kForbiddenByte: return "it has a character other than A-Z, a-z, 0-9, '.', '_' and '-'";
   }
   return "";
 }

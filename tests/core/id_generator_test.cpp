@@ -73,6 +73,7 @@ TEST(GenerateUuid4, NeverRepeatsAcrossAFork) {
 TEST(GenerateUuid4, NeverRepeatsAcrossThreads) {
   std::vector<std::vector<std::string>> ids(8);
   std::vector<std::thread> threads;
+  threads.reserve(ids.size());
   for (auto& mine : ids) {
     threads.emplace_back([&mine] {
       for (int i = 0; i < 5000; ++i) mine.push_back(NewId());

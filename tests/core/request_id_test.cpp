@@ -8,7 +8,8 @@ namespace reqtrail {
 namespace {
 
 TEST(RequestId, AcceptsTheIdsThatGeneratorsAndProxiesMake) {
-  for (const char* id : {"a", "4f1c2b6e-8d0a-4f7e-9b1a-000000000001", "0af7651916cd43dd8448eb211c80319c", "nginx_1.22-x"}) {
+  for (const char* id :
+       {"a", "4f1c2b6e-8d0a-4f7e-9b1a-000000000001", "0af7651916cd43dd8448eb211c80319c", "nginx_1.22-x"}) {
     EXPECT_EQ(CheckRequestId(id), RequestIdFault::kNone) << id;
   }
 }

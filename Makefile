@@ -1,0 +1,106 @@
+# The one front door. `make help` lists the rooms behind it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BUILD := build
+VENV := $(BUILD)/venv
+PY := $(VENV)/bin/python
+JOBS ?= 2
+EXTENSION := $(BUILD)/dev/pg_stat_requests.so
+
+MODULE_SOURCES := VERSION CMakeLists.txt pyproject.toml $(shell find core metrics worker_hooks pyext -type f -not -name '*.pyc' 2>/dev/null)
+CPP_SOURCES = $(shell git ls-files '*.cpp' '*.h')
+SHELL_SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## install Debian packages (as root) and a private virtual environment
+	@scripts/setup.sh $(VENV)
+
+# ---- build ----
+
+$(BUILD)/module.stamp: $(MODULE_SOURCES) $(VENV)/pins
+	@echo "build: the Python module"
+	@$(VENV)/bin/pip install --quiet --no-deps --no-build-isolation --config-settings=build-dir=$(BUILD)/module .
+	@touch $@
+
+.PHONY: module
+module: setup
+	@$(MAKE) $(BUILD)/module.stamp
+
+.PHONY: native
+native: setup
+	@[[ -f $(BUILD)/dev/build.ninja ]] || cmake --preset dev >/dev/null
+	@cmake --build --preset dev -j $(JOBS) | { grep -v 'no work to do' || true; }
+
+$(BUILD)/pgtree.stamp: $(EXTENSION) $(wildcard sql/*) devstack/postgres_tree.py
+	@$(PY) -m devstack.postgres_tree $(EXTENSION)
+	@touch $@
+
+.PHONY: build
+build: module native ## build everything: extension, module, C++ tests, a private PostgreSQL with the extension
+	@$(MAKE) $(BUILD)/pgtree.stamp
+
+# ---- use ----
+
+.PHONY: demo
+demo: build ## run the example on private servers and print the trail of one good and one failed request
+	@$(PY) -m examples.commandcenter.demo run
+
+.PHONY: demo-up
+demo-up: build ## the same, but leave it running and print the addresses
+	@$(PY) -m examples.commandcenter.demo up
+
+.PHONY: demo-down
+demo-down: ## stop what demo-up left running
+	@$(PY) -m examples.commandcenter.demo down
+
+# ---- checks ----
+
+.PHONY: test
+test: build test-cpp test-python ## all tests
+
+.PHONY: test-cpp
+test-cpp: build
+	@echo "test: C++"
+	@ctest --preset dev -j $(JOBS)
+	@for preset in asan tsan; do \
+	  echo "test: C++ under $$preset"; \
+	  [[ -f $(BUILD)/$$preset/build.ninja ]] || cmake --preset $$preset >/dev/null; \
+	  cmake --build --preset $$preset -j $(JOBS) | { grep -v 'no work to do' || true; }; \
+	  ctest --preset $$preset -j $(JOBS); \
+	done
+
+.PHONY: test-python
+test-python: build
+	@echo "test: Python, PostgreSQL and the whole trail"
+	@$(PY) -m pytest
+
+.PHONY: lint
+lint: build ## formatting, static analysis, types, borders between the parts
+	@clang-format-19 --dry-run -Werror $(CPP_SOURCES)
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy
+	@scripts/check_borders.sh $(EXTENSION)
+	@scripts/tidy.sh $(BUILD) $(JOBS)
+
+.PHONY: format
+format: setup ## rewrite C++ and Python in the project's format
+	@clang-format-19 -i $(CPP_SOURCES)
+	@$(VENV)/bin/ruff format --quiet .
+	@$(VENV)/bin/ruff check --fix --quiet .
+
+.PHONY: bench
+bench: build ## measure beside the peers; prints a table and writes build/bench/*.json
+	@$(PY) -m tests.performance
+
+.PHONY: clean
+clean: ## delete all that was built, the virtual environment too
+	@[[ ! -L $(BUILD)/pgtree ]] || rm -rf "$$(readlink -f $(BUILD)/pgtree)"
+	@rm -rf $(BUILD)
