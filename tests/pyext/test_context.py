@@ -23,7 +23,13 @@ def test_reset_puts_the_previous_id_back() -> None:
 
 @pytest.mark.parametrize(
     ("id_", "reason"),
-    [("", "empty"), ("a" * 129, "longer than 128"), ("a\r\nb", "character"), ("\ud800", "character"), ("é", "character")],
+    [
+        ("", "empty"),
+        ("a" * 129, "longer than 128"),
+        ("a\r\nb", "character"),
+        ("\ud800", "character"),
+        ("é", "character"),
+    ],
 )
 def test_a_string_that_is_no_id_is_refused_with_the_reason(id_: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

@@ -1,0 +1,1 @@
+"""A small FastAPI + Celery + SQLAlchemy application, instrumented with reqtrail."""

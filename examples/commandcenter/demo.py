@@ -1,0 +1,196 @@
+"""`make demo`: run the example on private servers, load it, and print the trail of a good and of a failed request.
+
+usage: python -m examples.commandcenter.demo run|up|down
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from devstack.commandcenter import CommandCenter
+from devstack.postgres_tree import REPOSITORY, bindir
+from devstack.unprivileged import remove
+from examples.commandcenter.trail import Trail, collect, collect_when_task_is_done
+
+RUN_DIRECTORY = REPOSITORY / "build" / "demo"
+UP_DIRECTORY = REPOSITORY / "build" / "demo-up"
+UP_STATE = UP_DIRECTORY / "servers.json"
+REQUESTS = 300
+CONCURRENCY = 16
+COSTLIEST = "SELECT * FROM pg_stat_requests ORDER BY total_time DESC LIMIT 10;"
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def run() -> int:
+    """Start, load, print the two trails, stop. Returns 0 when both trails are complete."""
+    console.print("[dim]demo: starting PostgreSQL, Redis, two uvicorn workers and a Celery worker ...[/]")
+    with CommandCenter(RUN_DIRECTORY) as stack:
+        asyncio.run(_load(stack))
+        with httpx.Client(base_url=stack.url) as client:
+            good = client.post("/api/v1/repositories/7/sync")
+            failed = client.get("/api/v1/trigger-error")
+        good_trail = collect_when_task_is_done(stack, good)
+        failed_trail = collect(stack, failed)
+        _print_trail("a good request", good_trail)
+        _print_trail("a failed request", failed_trail)
+        missing = _gaps(good_trail, task=True) + _gaps(failed_trail, task=False)
+        console.print(f"\n[dim]logs: {stack.directory}[/]")
+    for gap in missing:
+        console.print(f"[red]demo: {gap}[/]")
+    return 1 if missing else 0
+
+
+def up() -> int:
+    """Start and load, leave the servers running and print where they are."""
+    if UP_STATE.exists():
+        console.print("demo-up: it runs already; `make demo-down` stops it", style="red")
+        return 1
+    stack = CommandCenter(UP_DIRECTORY, detached=True)
+    servers = {name: {"pid": pid, "started": _start_time(pid)} for name, pid in stack.pids().items()}
+    UP_STATE.write_text(json.dumps(servers))
+    asyncio.run(_load(stack))
+    psql = f"{bindir() / 'psql'} -h 127.0.0.1 -p {stack.postgres.port} -U postgres commandcenter"
+    console.print(
+        f"""
+API        {stack.url}/docs
+metrics    {stack.url}/metrics
+logs       {stack.log("api")}
+           {stack.log("worker")}
+database   {psql}
+           {COSTLIEST}
+
+try        curl -si -X POST {stack.url}/api/v1/repositories/7/sync
+stop       make demo-down"""
+    )
+    return 0
+
+
+def down() -> int:
+    """Stop what `up` left running."""
+    if not UP_STATE.exists():
+        console.print("demo-down: nothing runs")
+        return 0
+    for name, server in json.loads(UP_STATE.read_text()).items():
+        _stop(name, server["pid"], server["started"])
+    remove(UP_DIRECTORY / "postgres")
+    shutil.rmtree(UP_DIRECTORY)
+    return 0
+
+
+async def _load(stack: CommandCenter) -> None:
+    """Send a few hundred requests, most of them good, some slow, some failing."""
+    kinds = (
+        [("POST", f"/api/v1/repositories/{number}/sync") for number in range(1, 9)]
+        + [("GET", "/api/v1/repositories")] * 8
+        + [("GET", "/api/v1/repositories/commits"), ("GET", "/api/v1/reports/slow"), ("GET", "/api/v1/trigger-error")]
+        + [("POST", "/api/v1/repositories/999/sync")]
+    )
+    gate = asyncio.Semaphore(CONCURRENCY)
+    statuses: Counter[int] = Counter()
+
+    async def send(client: httpx.AsyncClient, method: str, path: str) -> None:
+        async with gate:
+            statuses[(await client.request(method, path)).status_code] += 1
+
+    started = time.perf_counter()
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
+        await asyncio.gather(*(send(client, *kinds[number % len(kinds)]) for number in range(REQUESTS)))
+    seconds = time.perf_counter() - started
+    counts = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+    console.print(f"[dim]demo: {REQUESTS} requests in {seconds:.1f} s: {counts}[/]")
+
+
+def _print_trail(title: str, trail: Trail) -> None:
+    console.rule(f"[bold]{title}[/]: {trail.request_id}", align="left")
+    request = trail.response.request
+    console.print(f"[bold]response[/]   {request.method} {request.url.path} -> {trail.response.status_code}")
+    console.print(f"           X-Request-ID: {trail.response.headers['X-Request-ID']}")
+    if trail.response.is_server_error:
+        console.print(f"           {escape(trail.response.text)}")
+    for name, lines in (("API log", trail.api_lines), ("worker log", trail.worker_lines)):
+        for line in lines:
+            console.print(f"[bold]{name:<10}[/] {escape(_shortened(line))}")
+    for row in trail.database_rows:
+        numbers = {key: value for key, value in row.items() if key not in ("request_id", "first_seen", "last_seen")}
+        values = " ".join(f"{key}={_rounded(value)}" for key, value in numbers.items() if value)
+        console.print(f"[bold]PostgreSQL[/] {escape(values)}")
+    for metric_line in trail.metric_lines:
+        console.print(f"[bold]metrics[/]    {escape(metric_line)}")
+
+
+def _shortened(line: dict[str, object]) -> str:
+    """The line as JSON, its traceback cut to the first and the last line."""
+    traceback = str(line.get("exception", "")).strip().splitlines()
+    if len(traceback) > 1:
+        line = {**line, "exception": f"{traceback[0]} ... {traceback[-1]}"}
+    return json.dumps(line)
+
+
+def _rounded(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _gaps(trail: Trail, *, task: bool) -> list[str]:
+    """What is missing from a trail, in words."""
+    parts = {"API log line": trail.api_lines, "PostgreSQL row": trail.database_rows, "exemplar": trail.metric_lines}
+    if task:
+        parts["worker log line"] = trail.worker_lines
+    return [f"request {trail.request_id} has no {part}" for part, found in parts.items() if not found]
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in clock ticks since boot: with the pid it names a process for good (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def _stop(name: str, pid: int, started: str) -> None:
+    def same_process_runs() -> bool:
+        try:
+            return _start_time(pid) == started and not _is_zombie(pid)
+        except FileNotFoundError:
+            return False
+
+    if not same_process_runs():
+        console.print(f"demo-down: {name} had ended by itself")
+        return
+    os.kill(pid, signal.SIGINT if name == "postgres" else signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while same_process_runs() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    console.print(f"demo-down: {name} stopped")
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that `arguments` name."""
+    commands = {"run": run, "up": up, "down": down}
+    if len(arguments) != 1 or arguments[0] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    # A terminated demo stops its servers on the way out, as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return commands[arguments[0]]()
+    except KeyboardInterrupt:
+        console.print("\ndemo: interrupted; all servers are stopped", style="red")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,9 @@
+"""Where the application finds its database and its broker."""
+
+import os
+
+DATABASE = os.environ.get("COMMANDCENTER_DATABASE", "commandcenter@127.0.0.1:5432/commandcenter")
+BROKER_URL = os.environ.get("COMMANDCENTER_BROKER_URL", "redis://127.0.0.1:6379/0")
+
+ASYNC_DATABASE_URL = f"postgresql+asyncpg://{DATABASE}"
+SYNC_DATABASE_URL = f"postgresql+psycopg://{DATABASE}"
