@@ -5,7 +5,7 @@ find_package(pybind11 3.0 CONFIG REQUIRED)
 pybind11_add_module(_native
   pyext/module.cpp
   pyext/request_context.cpp)
-target_link_libraries(_native PRIVATE reqtrail_core)
+target_link_libraries(_native PRIVATE reqtrail_metrics)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 # CPython's own macros (Py_RETURN_NONE, slot tables) convert between function pointers and void *.
 target_compile_options(_native PRIVATE -Wno-pedantic)

@@ -1,0 +1,59 @@
+#include "metrics/names.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+namespace reqtrail {
+namespace {
+
+constexpr std::size_t kServiceNameMaxBytes = 100;
+
+constexpr bool IsLetter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+constexpr bool IsDigit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+std::string Quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+}  // namespace
+
+bool IsMetricName(std::string_view name) noexcept {
+  if (name.empty() || IsDigit(name.front())) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c) || c == ':'; });
+}
+
+bool IsLabelName(std::string_view name) noexcept {
+  if (name.empty() || IsDigit(name.front()) || name.starts_with("__")) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c); });
+}
+
+bool IsServiceName(std::string_view service) noexcept {
+  if (service.empty() || service.size() > kServiceNameMaxBytes || service.front() == '.') return false;
+  return std::all_of(service.begin(), service.end(),
+                     [](char c) { return IsLetter(c) || IsDigit(c) || c == '.' || c == '-'; });
+}
+
+std::optional<std::string> LabelNamesFault(std::span<const std::string_view> names, std::string_view reserved) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string_view name = names[i];
+    if (name.starts_with("__") || (!reserved.empty() && name == reserved)) {
+      return "Reserved label metric name: " + Quoted(name);
+    }
+    if (!IsLabelName(name)) return "Invalid label metric name: " + Quoted(name);
+    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), name) !=
+        names.begin() + static_cast<std::ptrdiff_t>(i)) {
+      return "Duplicate label metric name: " + Quoted(name);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> BoundsFault(std::span<const double> bounds) {
+  if (bounds.empty()) return "Must have at least two buckets";
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    if (!std::isfinite(bounds[i])) return "Buckets must be finite numbers, but for a last +Inf";
+    if (i > 0 && !(bounds[i - 1] < bounds[i])) return "Buckets not in sorted order";
+  }
+  return std::nullopt;
+}
+
+}  // namespace reqtrail

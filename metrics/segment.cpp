@@ -1,0 +1,243 @@
+#include "metrics/segment.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "metrics/entries.h"
+#include "metrics/names.h"
+
+namespace reqtrail {
+namespace {
+
+constexpr std::size_t kMaxFamilyTextBytes = 64UL * 1024;
+constexpr std::size_t kMaxLabelValuesBytes = 16UL * 1024;
+constexpr std::size_t kMaxBounds = 1000;
+
+// The series of the instrument's own health, which the exposition writes from the header.
+constexpr std::array<std::string_view, 2> kReservedNames = {"reqtrail_metrics_series_dropped",
+                                                            "reqtrail_metrics_segments_set_aside"};
+
+std::optional<std::string> SpecFault(const FamilySpec& spec) {
+  if (!IsMetricName(spec.name)) return "Invalid metric name: " + std::string(spec.name);
+  if (std::ranges::find(kReservedNames, spec.name) != kReservedNames.end()) {
+    return "Reserved metric name: " + std::string(spec.name);
+  }
+  const bool is_histogram = spec.type == MetricType::kHistogram;
+  if (auto fault = LabelNamesFault(spec.label_names, is_histogram ? "le" : "")) return fault;
+  if (is_histogram) {
+    if (auto fault = BoundsFault(spec.bounds)) return fault;
+    if (spec.bounds.size() > kMaxBounds) return "More than 1000 buckets: " + std::string(spec.name);
+  } else if (!spec.bounds.empty()) {
+    return "Only histograms have buckets: " + std::string(spec.name);
+  }
+  if (spec.name.size() + spec.help.size() + PackedBytes(spec.label_names) > kMaxFamilyTextBytes) {
+    return "Name, documentation and label names exceed 64 KiB";
+  }
+  return std::nullopt;
+}
+
+MetricsError NoRoom(MetricsFault fault, int os_error, const std::string& path) {
+  std::string message = "no room for another metric in " + path;
+  if (os_error != 0) message += ": " + std::generic_category().message(os_error);
+  return {.fault = fault, .os_error = os_error, .message = std::move(message)};
+}
+
+}  // namespace
+
+CounterHandle Family::CounterAt(std::byte* cells) const noexcept {
+  return cells == nullptr ? CounterHandle() : CounterHandle(reinterpret_cast<CounterCell*>(cells));
+}
+
+HistogramHandle Family::HistogramAt(std::byte* cells) const noexcept {
+  return cells == nullptr ? HistogramHandle() : HistogramHandle(cells, bounds_);
+}
+
+CounterHandle Family::Counter(std::span<const std::string_view> label_values) const noexcept {
+  if (segment_ == nullptr || type_ != MetricType::kCounter) return {};
+  return CounterAt(segment_->FindOrMakeCells(*this, label_values));
+}
+
+HistogramHandle Family::Histogram(std::span<const std::string_view> label_values) const noexcept {
+  if (segment_ == nullptr || type_ != MetricType::kHistogram) return {};
+  return HistogramAt(segment_->FindOrMakeCells(*this, label_values));
+}
+
+bool Family::IsOverflow(const CounterHandle& counter) const noexcept {
+  return label_count_ > 0 && counter == CounterAt(default_cells_);
+}
+
+bool Family::IsOverflow(const HistogramHandle& histogram) const noexcept {
+  return label_count_ > 0 && histogram.SameAs(HistogramAt(default_cells_));
+}
+
+Result<std::unique_ptr<Segment>> Segment::Open(const SegmentOptions& options) {
+  Result<SegmentFile> file = SegmentFile::Open(options);
+  if (!file.ok()) return file.error();
+  return std::make_unique<Segment>(std::move(file).value());
+}
+
+Segment::Segment(SegmentFile file) noexcept : file_(std::move(file)), constants_(file_.header().constants) {}
+
+std::uint64_t Segment::series_dropped() const noexcept {
+  return file_.header().series_dropped.load(std::memory_order_relaxed);
+}
+
+std::uint64_t Segment::series() const noexcept { return file_.header().series.load(std::memory_order_relaxed); }
+
+std::atomic<std::uint64_t>& Segment::Slot(std::uint64_t index) const noexcept {
+  return reinterpret_cast<std::atomic<std::uint64_t>*>(file_.At(constants_.table_offset))[index];
+}
+
+const EntryHead* Segment::EntryAt(std::uint64_t offset) const noexcept {
+  const std::uint64_t end = std::min(file_.header().claimed.load(std::memory_order_acquire), constants_.capacity);
+  if (offset % kEntryAlign != 0 || offset < constants_.heap_offset || offset >= end) return nullptr;
+  const auto* head = reinterpret_cast<const EntryHead*>(file_.At(offset));
+  return head->bytes >= sizeof(SeriesEntry) && head->bytes <= end - offset ? head : nullptr;
+}
+
+const EntryHead* Segment::Resolve(std::uint64_t slot_value) const noexcept {
+  return slot_value == 0 ? nullptr : EntryAt((slot_value & 0xffffffffU) * kEntryAlign);
+}
+
+std::uint64_t Segment::OffsetOf(const EntryHead& entry) const noexcept {
+  return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&entry) - file_.At(0));
+}
+
+const FamilyEntry* Segment::FamilyAt(std::uint64_t offset) const noexcept {
+  const EntryHead* head = EntryAt(offset);
+  if (head == nullptr || head->kind != EntryKind::kFamily || head->bytes < sizeof(FamilyEntry)) return nullptr;
+  const auto* family = reinterpret_cast<const FamilyEntry*>(head);
+  const std::uint64_t bytes = sizeof(FamilyEntry) + std::uint64_t{family->bound_count} * sizeof(double) +
+                              std::uint64_t{family->name_bytes} + family->help_bytes + family->label_names_bytes;
+  return bytes <= head->bytes ? family : nullptr;
+}
+
+const SeriesEntry* Segment::SeriesAt(std::uint64_t offset) const noexcept {
+  const EntryHead* head = EntryAt(offset);
+  if (head == nullptr || head->kind != EntryKind::kSeries) return nullptr;
+  const auto* series = reinterpret_cast<const SeriesEntry*>(head);
+  const bool fits = sizeof(SeriesEntry) + std::uint64_t{series->label_values_bytes} <= series->cells_offset &&
+                    series->cells_offset % kEntryAlign == 0 &&
+                    std::uint64_t{series->cells_offset} + series->cells_bytes <= head->bytes;
+  return fits ? series : nullptr;
+}
+
+template <typename Matches, typename Make>
+Segment::Found Segment::FindOrInsert(std::uint64_t hash, Matches matches, Make make) noexcept {
+  const std::uint64_t mask = constants_.table_slots - 1;
+  const std::uint64_t tag = hash >> 32U;
+  Space made;
+  for (std::uint64_t probe = 0; probe <= mask; ++probe) {
+    std::atomic<std::uint64_t>& slot = Slot((hash + probe) & mask);
+    std::uint64_t value = slot.load(std::memory_order_acquire);
+    if (value == 0) {
+      if (made.offset == 0) made = make();
+      if (made.offset == 0) return {.fault = made.fault, .os_error = made.os_error};
+      const std::uint64_t published = (tag << 32U) | (made.offset / kEntryAlign);
+      if (slot.compare_exchange_strong(value, published, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        return {.entry = EntryAt(made.offset), .inserted = true};
+      }
+    }
+    if (value >> 32U == tag) {
+      const EntryHead* entry = Resolve(value);
+      if (entry != nullptr && matches(*entry)) return {.entry = entry};
+    }
+  }
+  return {};
+}
+
+Segment::Space Segment::Allocate(std::uint64_t bytes) noexcept {
+  std::atomic<std::uint64_t>& next_free = file_.header().next_free;
+  std::uint64_t offset = next_free.load(std::memory_order_relaxed);
+  for (;;) {
+    if (offset < constants_.heap_offset || offset % kEntryAlign != 0 || offset > constants_.capacity ||
+        constants_.capacity - offset < bytes) {
+      return {.fault = MetricsFault::kFull};
+    }
+    // Storage first, bytes second: a full disk must not cost the segment a hole.
+    if (const int os_error = file_.Claim(offset + bytes)) return {.fault = MetricsFault::kSystem, .os_error = os_error};
+    if (next_free.compare_exchange_weak(offset, offset + bytes, std::memory_order_relaxed)) return {.offset = offset};
+  }
+}
+
+std::byte* Segment::UsableCells(const Family& family, const SeriesEntry* series) const noexcept {
+  const std::size_t bytes = CellsBytes(family.type_, family.bounds_.size());
+  return series != nullptr && series->family == family.offset_ && series->cells_bytes == bytes ? CellsOf(*series)
+                                                                                               : nullptr;
+}
+
+std::byte* Segment::FindOrMakeCells(const Family& family, std::span<const std::string_view> values) noexcept {
+  if (values.size() != family.label_count_) return nullptr;
+  if (values.empty()) return family.default_cells_;
+
+  TextHash hasher(constants_.hash_seed);
+  hasher.Add(family.offset_);
+  for (const std::string_view value : values) hasher.Add(value);
+  const std::uint64_t hash = hasher.Finish();
+
+  const auto matches = [&](const EntryHead& entry) {
+    if (entry.kind != EntryKind::kSeries || entry.hash != hash) return false;
+    const SeriesEntry* series = SeriesAt(OffsetOf(entry));
+    return series != nullptr && series->family == family.offset_ && PackedEquals(PackedLabelValues(*series), values);
+  };
+  const auto make = [&]() -> Space {
+    if (series() >= constants_.max_series || PackedBytes(values) > kMaxLabelValuesBytes) return {};
+    const std::size_t cells = CellsBytes(family.type_, family.bounds_.size());
+    const Space space = Allocate(SeriesBytes(values, cells));
+    if (space.offset != 0) WriteSeries(family.offset_, hash, values, cells, file_.At(space.offset));
+    return space;
+  };
+  const Found found = FindOrInsert(hash, matches, make);
+  if (found.inserted) file_.header().series.fetch_add(1, std::memory_order_relaxed);
+  std::byte* cells = found.entry == nullptr ? nullptr : UsableCells(family, SeriesAt(OffsetOf(*found.entry)));
+  if (cells != nullptr) return cells;
+  file_.header().series_dropped.fetch_add(1, std::memory_order_relaxed);
+  return family.default_cells_;
+}
+
+Result<Family> Segment::Bind(const FamilyEntry& entry) {
+  Family family;
+  family.segment_ = this;
+  family.offset_ = OffsetOf(entry.head);
+  family.bounds_ = FamilyBounds(entry);
+  family.type_ = entry.type;
+  family.label_count_ = entry.label_count;
+  family.default_cells_ = UsableCells(family, SeriesAt(entry.default_series));
+  if (family.default_cells_ != nullptr) return family;
+  return MetricsError{.fault = MetricsFault::kSystem, .message = "the metrics file is damaged: " + path()};
+}
+
+Result<Family> Segment::GetOrCreateFamily(const FamilySpec& given) {
+  FamilySpec spec = given;
+  constexpr std::string_view kTotal = "_total";
+  if (spec.type == MetricType::kCounter && spec.name.ends_with(kTotal)) spec.name.remove_suffix(kTotal.size());
+  if (auto fault = SpecFault(spec)) return MetricsError{.fault = MetricsFault::kInvalid, .message = std::move(*fault)};
+
+  TextHash hasher(constants_.hash_seed);
+  hasher.Add(spec.name);
+  const std::uint64_t hash = hasher.Finish();
+  const auto matches = [&](const EntryHead& entry) {
+    if (entry.kind != EntryKind::kFamily || entry.hash != hash) return false;
+    const FamilyEntry* family = FamilyAt(OffsetOf(entry));
+    return family != nullptr && FamilyName(*family) == spec.name;
+  };
+  const auto make = [&]() -> Space {
+    if (file_.header().families.load(std::memory_order_relaxed) >= kMaxFamilies) return {};
+    const Space space = Allocate(FamilyBytes(spec));
+    if (space.offset != 0) WriteFamily(spec, hash, space.offset, file_.At(space.offset));
+    return space;
+  };
+  const Found found = FindOrInsert(hash, matches, make);
+  if (found.inserted) file_.header().families.fetch_add(1, std::memory_order_relaxed);
+  const FamilyEntry* family = found.entry == nullptr ? nullptr : FamilyAt(OffsetOf(*found.entry));
+  if (family == nullptr) return NoRoom(found.fault, found.os_error, path());
+  if (Agrees(*family, spec)) return Bind(*family);
+  return MetricsError{.fault = MetricsFault::kConflict,
+                      .message = "Duplicated timeseries: '" + std::string(spec.name) +
+                                 "' exists with another type, other labels or other buckets"};
+}
+
+}  // namespace reqtrail

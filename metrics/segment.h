@@ -1,0 +1,126 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "metrics/counter.h"
+#include "metrics/entries.h"
+#include "metrics/histogram.h"
+#include "metrics/layout.h"
+#include "metrics/result.h"
+#include "metrics/segment_file.h"
+
+namespace reqtrail {
+
+class Segment;
+
+/// A family of the segment: a small value, cheap to copy, valid while its Segment lives.
+class Family {
+ public:
+  Family() = default;
+
+  /// The series with these label values (in the order of the label names), which is made if it is new. One look-up
+  /// without a lock or an allocation, but keep the handle where you can. When there is no room (the cap on series, the
+  /// capacity, a full disk, over 16 KiB of label values) it is the family's overflow series, and the segment's
+  /// `series_dropped` goes up. An empty handle if the family is of another type or the number of values is wrong.
+  [[nodiscard]] CounterHandle Counter(std::span<const std::string_view> label_values) const noexcept;
+  [[nodiscard]] HistogramHandle Histogram(std::span<const std::string_view> label_values) const noexcept;
+
+  /// Whether what Counter() or Histogram() returned is the overflow series, which is not worth keeping under its
+  /// labels.
+  [[nodiscard]] bool IsOverflow(const CounterHandle& counter) const noexcept;
+  [[nodiscard]] bool IsOverflow(const HistogramHandle& histogram) const noexcept;
+
+  [[nodiscard]] MetricType type() const noexcept { return type_; }
+  [[nodiscard]] std::uint32_t label_count() const noexcept { return label_count_; }
+
+ private:
+  friend class Segment;
+
+  [[nodiscard]] CounterHandle CounterAt(std::byte* cells) const noexcept;
+  [[nodiscard]] HistogramHandle HistogramAt(std::byte* cells) const noexcept;
+
+  Segment* segment_ = nullptr;
+  std::uint64_t offset_ = 0;
+  std::byte* default_cells_ = nullptr;
+  std::span<const double> bounds_;
+  MetricType type_ = MetricType::kCounter;
+  std::uint32_t label_count_ = 0;
+};
+
+/// The metrics of one service on one host: families and series that any number of processes register, count and read at
+/// once. Registration is lock-free; a process that is killed at any instruction leaves at most some unused bytes. All
+/// methods may be called from any thread, and in children after fork. Handles and families point into the mapping: they
+/// must not outlive the Segment. A damaged segment gives wrong numbers or missing series, never a crash.
+class Segment {
+ public:
+  static Result<std::unique_ptr<Segment>> Open(const SegmentOptions& options);
+
+  explicit Segment(SegmentFile file) noexcept;
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+  ~Segment() = default;
+
+  /// The family of this name, which is made if it is new. kInvalid for bad names, labels or bounds, kConflict if it
+  /// exists with another type, other labels or other bounds (the help text of the first one stays), kFull or kSystem
+  /// without room.
+  Result<Family> GetOrCreateFamily(const FamilySpec& spec);
+
+  /// How often a label set found no room.
+  [[nodiscard]] std::uint64_t series_dropped() const noexcept;
+  /// Series in the table: the overflow series and those of families without labels are not among them.
+  [[nodiscard]] std::uint64_t series() const noexcept;
+  [[nodiscard]] std::uint64_t set_aside() const noexcept { return constants_.set_aside; }
+  [[nodiscard]] std::uint64_t max_series() const noexcept { return constants_.max_series; }
+  [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
+
+  /// Calls `visit` with each well-formed entry of the table, in no order.
+  template <typename Visit>
+  void ForEachEntry(Visit visit) const {
+    for (std::uint64_t slot = 0; slot < constants_.table_slots; ++slot) {
+      if (const EntryHead* entry = Resolve(Slot(slot).load(std::memory_order_acquire))) visit(*entry);
+    }
+  }
+
+  /// The entry at this offset if it lies in the heap, fits into it and is of this kind; else nullptr.
+  [[nodiscard]] const FamilyEntry* FamilyAt(std::uint64_t offset) const noexcept;
+  [[nodiscard]] const SeriesEntry* SeriesAt(std::uint64_t offset) const noexcept;
+  [[nodiscard]] std::uint64_t OffsetOf(const EntryHead& entry) const noexcept;
+
+ private:
+  friend class Family;
+
+  struct Found {
+    const EntryHead* entry = nullptr;
+    bool inserted = false;
+    MetricsFault fault = MetricsFault::kFull;
+    int os_error = 0;
+  };
+  struct Space {
+    std::uint64_t offset = 0;
+    MetricsFault fault = MetricsFault::kFull;
+    int os_error = 0;
+  };
+
+  template <typename Matches, typename Make>
+  Found FindOrInsert(std::uint64_t hash, Matches matches, Make make) noexcept;
+
+  [[nodiscard]] Space Allocate(std::uint64_t bytes) noexcept;
+  [[nodiscard]] std::byte* FindOrMakeCells(const Family& family, std::span<const std::string_view> values) noexcept;
+  [[nodiscard]] std::byte* UsableCells(const Family& family, const SeriesEntry* series) const noexcept;
+  [[nodiscard]] Result<Family> Bind(const FamilyEntry& entry);
+
+  [[nodiscard]] std::atomic<std::uint64_t>& Slot(std::uint64_t index) const noexcept;
+  [[nodiscard]] const EntryHead* Resolve(std::uint64_t slot_value) const noexcept;
+  [[nodiscard]] const EntryHead* EntryAt(std::uint64_t offset) const noexcept;
+
+  SegmentFile file_;
+  SegmentConstants constants_;  ///< as they were checked when the file was opened: the mapping's may be damaged later
+};
+
+}  // namespace reqtrail

@@ -1,0 +1,67 @@
+#include "metrics/segment_directory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+namespace reqtrail {
+namespace {
+
+constexpr mode_t kPrivateDirectory = S_IRWXU;
+
+MetricsError SystemError(const std::string& what, int os_error) {
+  return {.fault = MetricsFault::kSystem,
+          .os_error = os_error,
+          .message = what + ": " + std::generic_category().message(os_error)};
+}
+
+MetricsError Unsafe(const std::string& path, const char* why) {
+  return {.fault = MetricsFault::kUnsafe, .message = path + " is not safe for metrics: " + why};
+}
+
+std::string FromEnvironment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): read-only, as getenv is used everywhere
+  return value == nullptr ? "" : value;
+}
+
+std::string DefaultPath() {
+  constexpr const char* kSharedMemory = "/dev/shm";
+  std::string base = kSharedMemory;
+  if (::access(kSharedMemory, W_OK | X_OK) != 0) {
+    base = FromEnvironment("TMPDIR");
+    if (base.empty()) base = "/tmp";
+  }
+  return base + "/reqtrail-" + std::to_string(::geteuid());
+}
+
+}  // namespace
+
+Result<SegmentDirectory> OpenSegmentDirectory(const std::string& directory) {
+  std::string path = directory.empty() ? FromEnvironment("REQTRAIL_METRICS_DIR") : directory;
+  const bool is_default = path.empty();
+  if (is_default) path = DefaultPath();
+
+  if (::mkdir(path.c_str(), kPrivateDirectory) != 0 && errno != EEXIST) {
+    return SystemError("cannot make the metrics directory " + path, errno);
+  }
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_default ? O_NOFOLLOW : 0);
+  UniqueFd fd(::open(path.c_str(), flags));
+  if (!fd) {
+    if (errno == ELOOP || errno == ENOTDIR) return Unsafe(path, "it is a symbolic link or no directory");
+    return SystemError("cannot open the metrics directory " + path, errno);
+  }
+  struct stat status = {};
+  if (::fstat(fd.get(), &status) != 0) return SystemError("cannot examine the metrics directory " + path, errno);
+  if (is_default && status.st_uid != ::geteuid()) return Unsafe(path, "it belongs to another user");
+  if (is_default && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) return Unsafe(path, "its mode is not 0700");
+  if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0)
+    return Unsafe(path, "everybody may write to it");
+  return SegmentDirectory{.fd = std::move(fd), .path = std::move(path)};
+}
+
+}  // namespace reqtrail
