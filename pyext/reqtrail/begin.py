@@ -1,0 +1,69 @@
+"""What rides on the BEGIN of a transaction: the request id, for pg_stat_requests."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from reqtrail._native import is_request_id, request_id_var
+
+__all__ = ["BeginRider", "set_local"]
+
+# The server refused the SET itself (no such setting, not PostgreSQL): it would refuse the next one too.
+_REFUSALS = frozenset({"0A", "22", "42"})
+
+
+def set_local(request_id: str) -> str:
+    """Return the SQL that gives the rest of the transaction to `request_id`.
+
+    SET LOCAL and not set_config(): a SELECT would take the transaction's snapshot, so that REPEATABLE READ would see an
+    older state than without it and the application's own SET TRANSACTION would fail. Raises ValueError when
+    `request_id` is not a request id; nothing else ever becomes part of the SQL.
+    """
+    if not is_request_id(request_id):
+        raise ValueError("not a request id")
+    return f"SET LOCAL pg_stat_requests.request_id = '{request_id}'"
+
+
+class BeginRider:
+    """Decides what rides on the BEGINs of one engine, and on which connections. Any thread may use it."""
+
+    def __init__(self) -> None:
+        """Start switched on."""
+        self.on = True
+        self._classes: dict[type[Any], type[Any]] = {}
+
+    def board(self, connection: Any, overrides: Callable[[type[Any], "BeginRider"], dict[str, Any]]) -> None:
+        """Give `connection` a class that extends its own by `overrides(its own, self)`.
+
+        Whoever made the connection, and of whatever class, nothing has to be handed to the driver for that. A
+        connection that has a rider keeps it. Raises TypeError when Python cannot change the class of this object.
+        """
+        base = type(connection)
+        if hasattr(base, "_reqtrail_rider"):
+            return
+        riding = self._classes.get(base)
+        if riding is None:
+            members = {"__slots__": (), "__module__": base.__module__, "__qualname__": base.__qualname__}
+            riding = type(base)(base.__name__, (base,), {**members, "_reqtrail_rider": self, **overrides(base, self)})
+            self._classes[base] = riding
+        connection.__class__ = riding
+
+    def statement(self) -> str | None:
+        """Return the SQL for the current request id, or None when nothing is to ride."""
+        request_id = request_id_var.get(None)
+        if request_id is None or not self.on or not isinstance(request_id, str) or not is_request_id(request_id):
+            return None
+        return set_local(request_id)
+
+    def refused(self, sqlstate: str | None, reason: object) -> bool:
+        """Say whether the error `sqlstate` means that this server takes no request id; then stop sending it."""
+        if sqlstate is None or sqlstate[:2] not in _REFUSALS:
+            return False
+        self.stop(reason)
+        return True
+
+    def stop(self, reason: object) -> None:
+        """Send no request id from here on, and log the reason, once."""
+        if self.on:
+            self.on = False
+            logging.getLogger("reqtrail").warning("transactions go without a request id from here on: %s", reason)

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.postgres import Postgres
+from tests.pyext.database.database import KINDS, Database
+from tests.pyext.database.wire_tap import WireTap
+
+
+@pytest.fixture(scope="session")
+def plain_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server without the extension: there the setting is a placeholder, and everything must work the same."""
+    directory: Path = tmp_path_factory.mktemp("plain_postgres")
+    with Postgres(directory / "server", settings={"shared_preload_libraries": ""}) as server:
+        yield server
+        assert server.fatal_log_lines() == []
+
+
+@pytest.fixture
+def tap(plain_postgres: Postgres) -> Iterator[WireTap]:
+    with WireTap(plain_postgres.port) as wire_tap:
+        yield wire_tap
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tap: WireTap) -> Iterator[Database]:
+    """An engine with one connection, whose conversation with the server the fixture `tap` keeps; nothing installed."""
+    database = Database(request.param, tap.port)
+    yield database
+    database.close()

@@ -1,0 +1,76 @@
+"""One engine of each kind behind one interface, so that a test of behaviour is written once."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from reqtrail import reset_request_id, set_request_id
+
+T = TypeVar("T")
+
+KINDS = ("asyncpg", "psycopg", "psycopg_async")
+
+
+class Database:
+    """An engine with one connection in its pool unless told otherwise. An async one lives in a loop of its own."""
+
+    def __init__(self, kind: str, port: int, **options: Any) -> None:
+        url = f"postgresql+{kind}://postgres@127.0.0.1:{port}/postgres"
+        options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5, **options}
+        self.engine: Engine | AsyncEngine
+        if kind == "psycopg":
+            self.engine = create_engine(url, **options)
+        else:
+            self.engine = create_async_engine(url, **options)
+        self.loop = asyncio.new_event_loop()
+
+    def run(self, work: Callable[[Connection], T], request_id: str | None = None, **options: Any) -> T:
+        """Return what `work` returns on a connection from the pool, working for `request_id`."""
+        return contextvars.copy_context().run(self._run, work, request_id, options)
+
+    def await_(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns."""
+        return self.loop.run_until_complete(work)
+
+    def begin(self, work: Callable[[Connection], T], request_id: str | None = None) -> T:
+        """Do `work` in a transaction that is committed."""
+
+        def in_transaction(connection: Connection) -> T:
+            with connection.begin():
+                return work(connection)
+
+        return self.run(in_transaction, request_id)
+
+    def close(self) -> None:
+        """Close the connections and the loop."""
+        if isinstance(self.engine, Engine):
+            self.engine.dispose()
+        else:
+            self.await_(self.engine.dispose())
+        self.loop.close()
+
+    def _run(self, work: Callable[[Connection], T], request_id: str | None, options: dict[str, Any]) -> T:
+        token = None if request_id is None else set_request_id(request_id)
+        try:
+            if isinstance(self.engine, AsyncEngine):
+                return self.await_(_in_async(self.engine, work, options))
+            with self.engine.connect() as connection:
+                return work(connection.execution_options(**options))
+        finally:
+            if token is not None:
+                reset_request_id(token)
+
+
+async def _in_async(engine: AsyncEngine, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
+    async with engine.connect() as connection:
+        return await (await connection.execution_options(**options)).run_sync(work)
+
+
+def seen_id(connection: Connection) -> str | None:
+    """The request id that the server has for the running transaction, or None."""
+    found = connection.scalar(text("SELECT current_setting('pg_stat_requests.request_id', true)"))
+    return str(found) if found else None
