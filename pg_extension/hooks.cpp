@@ -1,0 +1,166 @@
+#include "pg_extension/hooks.h"
+
+#include "pg_extension/accumulator.h"
+#include "pg_extension/compat.h"
+#include "pg_extension/settings.h"
+
+namespace reqtrail {
+namespace {
+
+ExecutorRun_hook_type previous_run = nullptr;
+ExecutorFinish_hook_type previous_finish = nullptr;
+ProcessUtility_hook_type previous_utility = nullptr;
+emit_log_hook_type previous_emit_log = nullptr;
+
+// How many executor or utility calls are under way. A statement is a top-level one at depth 0.
+int depth = 0;
+
+// Outside of a portal, at depth 0, run only queries of deferred triggers (at commit) and of background workers.
+bool IsTopLevel() { return depth == 0 && ActivePortal != nullptr; }
+
+// Runs `chain` one level deeper. Restores the depth, and ends the statement if it is a recorded one, also when `chain`
+// raises an error. `chain` must have a trivial destructor: an error longjmps over it.
+template <typename Chain>
+void RunNested(bool recorded, const Chain& chain) {
+  static_assert(std::is_trivially_destructible_v<Chain>);
+  volatile bool failed = true;
+  ++depth;
+  PG_TRY();
+  {
+    chain();
+    failed = false;
+  }
+  PG_FINALLY();
+  {
+    --depth;
+    if (recorded) accumulator::EndStatement(failed);
+  }
+  PG_END_TRY();
+  if (depth == 0) accumulator::Settle();
+}
+
+void CallRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
+  if (previous_run != nullptr) {
+    previous_run(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
+  } else {
+    standard_ExecutorRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
+  }
+}
+
+void CallFinish(QueryDesc* query) {
+  if (previous_finish != nullptr) {
+    previous_finish(query);
+  } else {
+    standard_ExecutorFinish(query);
+  }
+}
+
+bool SetsRequestId(const Node* statement) {
+  if (!IsA(statement, VariableSetStmt)) return false;
+  const auto* set = reinterpret_cast<const VariableSetStmt*>(statement);
+  return set->name != nullptr && pg_strcasecmp(set->name, kRequestIdSetting) == 0;
+}
+
+// What comes with the end of its transaction: an error in it is not a failed statement.
+bool EndsTransaction(const Node* statement) {
+  switch (reinterpret_cast<const TransactionStmt*>(statement)->kind) {
+    case TRANS_STMT_COMMIT:
+    case TRANS_STMT_ROLLBACK:
+    case TRANS_STMT_PREPARE: return true;
+    default: return false;
+  }
+}
+
+// Rows as pg_stat_statements counts them for COPY, FETCH, CREATE TABLE AS, REFRESH; and for an EXECUTE, those of what
+// it runs.
+std::uint64_t RowsOf(const QueryCompletion* completion) {
+  if (completion == nullptr) return 0;
+  switch (completion->commandTag) {
+    case CMDTAG_COPY:
+    case CMDTAG_FETCH:
+    case CMDTAG_SELECT:
+    case CMDTAG_REFRESH_MATERIALIZED_VIEW:
+    case CMDTAG_INSERT:
+    case CMDTAG_UPDATE:
+    case CMDTAG_DELETE:
+    case CMDTAG_MERGE: return completion->nprocessed;
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
+  const bool recorded = IsTopLevel() && accumulator::BeginStatement(query, !query->already_executed);
+  RunNested(recorded, [&] {
+    CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
+    if (recorded) accumulator::AddRows(query->estate->es_processed);
+  });
+}
+
+static void ReqtrailExecutorFinish(QueryDesc* query) {
+  const bool recorded = IsTopLevel() && accumulator::ResumeStatement(query);
+  RunNested(recorded, [&] { CallFinish(query); });
+}
+
+static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool read_only,
+                                   ProcessUtilityContext context, ParamListInfo parameters,
+                                   QueryEnvironment* environment, DestReceiver* destination,
+                                   QueryCompletion* completion) {
+  // Decided before the statement runs: ROLLBACK frees `planned`.
+  const Node* statement = planned->utilityStmt;
+  const bool transaction_control = IsA(statement, TransactionStmt);
+  bool recorded = false;
+  if (IsTopLevel()) {
+    if (!transaction_control && !SetsRequestId(statement)) {
+      recorded = accumulator::BeginStatement(planned, true);
+    } else if (transaction_control && EndsTransaction(statement)) {
+      accumulator::ExpectEnd();
+    }
+  }
+  RunNested(recorded, [&] {
+    const auto call = previous_utility != nullptr ? previous_utility : standard_ProcessUtility;
+    call(planned, text, read_only, context, parameters, environment, destination, completion);
+    if (recorded) accumulator::AddRows(RowsOf(completion));
+  });
+}
+
+// Runs while an error is reported, maybe in the middle of anything: it only counts, and must not report anything
+// itself.
+static void ReqtrailEmitLog(ErrorData* error) {
+  static bool counting = false;
+  if (error->elevel >= ERROR && !counting) {
+    counting = true;
+    accumulator::CountError(error->elevel > ERROR);
+    counting = false;
+  }
+  if (previous_emit_log != nullptr) previous_emit_log(error);
+}
+
+static void ReqtrailTransactionEvent(XactEvent event, void*) {
+  switch (event) {
+    case XACT_EVENT_COMMIT:
+    case XACT_EVENT_PREPARE: accumulator::EndTransaction(false); break;
+    case XACT_EVENT_ABORT: accumulator::EndTransaction(true); break;
+    default: break;  // the other events come before the end, or are a parallel worker's
+  }
+}
+
+}  // extern "C"
+
+void InstallHooks() {
+  previous_run = ExecutorRun_hook;
+  ExecutorRun_hook = &ReqtrailExecutorRun;
+  previous_finish = ExecutorFinish_hook;
+  ExecutorFinish_hook = &ReqtrailExecutorFinish;
+  previous_utility = ProcessUtility_hook;
+  ProcessUtility_hook = &ReqtrailProcessUtility;
+  previous_emit_log = emit_log_hook;
+  emit_log_hook = &ReqtrailEmitLog;
+}
+
+void InstallTransactionCallback() { RegisterXactCallback(&ReqtrailTransactionEvent, nullptr); }
+
+}  // namespace reqtrail

@@ -1,0 +1,13 @@
+#pragma once
+
+namespace reqtrail {
+
+/// Chains onto the executor, utility and log hooks. Call once, from _PG_init in the postmaster. The hooks watch
+/// top-level statements only; what runs inside a statement (functions, triggers, DO, procedures, cursors' queries) is
+/// part of it.
+void InstallHooks();
+
+/// Registers for the end of transactions. Call once, from _PG_init in the postmaster.
+void InstallTransactionCallback();
+
+}  // namespace reqtrail

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "pg_extension/shared_state.h"
+
+namespace reqtrail {
+
+/// The finished work of all requests: the shards, each behind its lock.
+///
+/// Locking: each function takes one shard's lock at a time and holds no other. Those marked "cannot fail" raise no
+/// error, so they may run after the commit record is written. REQUIRES for all: SharedState::Get() != nullptr.
+namespace ring {
+
+[[nodiscard]] std::uint64_t Hash(const RequestId& id) noexcept;
+
+/// Adds `counters` to the record of `key`. `hash` is Hash(key.id), taken before locking. O(1); cannot fail.
+void Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) noexcept;
+
+/// Copies of records, palloc'd in the current memory context.
+struct Records {
+  Record* data;
+  std::size_t count;
+};
+
+/// All records of one shard, as they were at one moment.
+[[nodiscard]] Records CopyShard(std::uint32_t shard);
+
+/// The records of one id: one probe.
+[[nodiscard]] Records CopyOf(const RequestId& id);
+
+/// What pg_stat_requests_info tells of the ring. Not one moment: the shards are visited one after the other.
+struct Totals {
+  ShardTotals sum;               // overwritten_until: the latest of all shards
+  std::int64_t oldest_retained;  // the earliest last_seen among the records held; 0: there is none
+};
+[[nodiscard]] Totals Total() noexcept;
+
+/// Forgets all records and totals. Cannot fail.
+void Clear() noexcept;
+
+}  // namespace ring
+}  // namespace reqtrail

@@ -1,0 +1,41 @@
+#include "pg_extension/slot.h"
+
+namespace reqtrail {
+
+void Slot::Publish(const Activity& activity) noexcept {
+  BeginChange();
+  activity_.key.Assign(activity.key);
+  activity_.pid = activity.pid;
+  activity_.xact_start = activity.xact_start;
+  activity_.since = activity.since;
+  activity_.statements = activity.statements;
+  activity_.total_time = activity.total_time;
+  EndChange();
+}
+
+void Slot::Progress(std::int64_t statements, std::int64_t total_time) noexcept {
+  BeginChange();
+  activity_.statements = statements;
+  activity_.total_time = total_time;
+  EndChange();
+}
+
+void Slot::Clear() noexcept {
+  BeginChange();
+  activity_.pid = 0;
+  EndChange();
+}
+
+bool Slot::Read(Activity* out) const {
+  for (;;) {
+    const std::uint32_t before = changecount_;
+    pg_read_barrier();
+    std::memcpy(out, &activity_, sizeof *out);
+    pg_read_barrier();
+    const std::uint32_t after = changecount_;
+    if (before == after && before % 2 == 0) return out->pid != 0;
+    CHECK_FOR_INTERRUPTS();
+  }
+}
+
+}  // namespace reqtrail
