@@ -57,6 +57,9 @@ class CounterHandle {
            std::bit_cast<double>(cell_->fraction_bits.load(std::memory_order_relaxed));
   }
 
+  /// REQUIRES: the handle is not empty.
+  [[nodiscard]] const ExemplarSlot& exemplar() const noexcept { return cell_->exemplar; }
+
   explicit operator bool() const noexcept { return cell_ != nullptr; }
   bool operator==(const CounterHandle&) const = default;
 
