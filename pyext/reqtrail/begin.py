@@ -44,7 +44,8 @@ class BeginRider:
         riding = self._classes.get(base)
         if riding is None:
             members = {"__slots__": (), "__module__": base.__module__, "__qualname__": base.__qualname__}
-            riding = type(base)(base.__name__, (base,), {**members, "_reqtrail_rider": self, **overrides(base, self)})
+            metaclass: Any = type(base)
+            riding = metaclass(base.__name__, (base,), {**members, "_reqtrail_rider": self, **overrides(base, self)})
             self._classes[base] = riding
         connection.__class__ = riding
 
@@ -55,12 +56,15 @@ class BeginRider:
             return None
         return set_local(request_id)
 
-    def refused(self, sqlstate: str | None, reason: object) -> bool:
-        """Say whether the error `sqlstate` means that this server takes no request id; then stop sending it."""
-        if sqlstate is None or sqlstate[:2] not in _REFUSALS:
-            return False
-        self.stop(reason)
-        return True
+    def failed(self, sqlstate: str | None, reason: object) -> None:
+        """Take note that the message with the id failed: a server that refuses the setting is not asked again."""
+        if sqlstate is not None and sqlstate[:2] in _REFUSALS:
+            self.stop(reason)
+
+    @staticmethod
+    def connection_is_lost(sqlstate: str | None) -> bool:
+        """Say whether the server ends the connection with this error, so that a plain BEGIN has no chance either."""
+        return sqlstate is None or sqlstate.startswith(("08", "57P"))
 
     def stop(self, reason: object) -> None:
         """Send no request id from here on, and log the reason, once."""

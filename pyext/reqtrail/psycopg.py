@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from psycopg import AsyncConnection, Connection, errors, generators
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 
 from reqtrail.begin import BeginRider
 
@@ -28,12 +28,13 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
         results = yield from generators.execute(self.pgconn)
         if results[-1].status == ExecStatus.COMMAND_OK:
             return results[0]
-        # A BEGIN that fails leaves no transaction behind, and neither may this one.
+        error = errors.error_from_result(results[-1], encoding=self.info.encoding)
+        if self.pgconn.status != ConnStatus.OK or rider.connection_is_lost(error.sqlstate):
+            raise error
+        # A plain BEGIN hardly ever fails, and applications are not prepared for one that does.
+        rider.failed(error.sqlstate, error)
         if self.pgconn.transaction_status == TransactionStatus.INERROR:
             yield from plain(self, b"ROLLBACK")
-        error = errors.error_from_result(results[-1], encoding=self.info.encoding)
-        if not rider.refused(error.sqlstate, error):
-            raise error
         return (yield from plain(self, command))
 
     def exec_command(self: Any, command: Any, result_format: Format = Format.TEXT) -> _Conversation:

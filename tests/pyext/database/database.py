@@ -21,6 +21,7 @@ class Database:
     def __init__(self, kind: str, port: int, **options: Any) -> None:
         url = f"postgresql+{kind}://postgres@127.0.0.1:{port}/postgres"
         options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5, **options}
+        self.kind = kind
         self.engine: Engine | AsyncEngine
         if kind == "psycopg":
             self.engine = create_engine(url, **options)
@@ -45,12 +46,16 @@ class Database:
 
         return self.run(in_transaction, request_id)
 
-    def close(self) -> None:
-        """Close the connections and the loop."""
+    def close_connections(self) -> None:
+        """Empty the pool."""
         if isinstance(self.engine, Engine):
             self.engine.dispose()
         else:
             self.await_(self.engine.dispose())
+
+    def close(self) -> None:
+        """Close the connections and the loop."""
+        self.close_connections()
         self.loop.close()
 
     def _run(self, work: Callable[[Connection], T], request_id: str | None, options: dict[str, Any]) -> T:

@@ -1,5 +1,4 @@
 import contextvars
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, text
@@ -13,14 +12,14 @@ from tests.pyext.database.wire_tap import WireTap
 
 
 @pytest.fixture
-def riding(database: Database) -> Iterator[Database]:
+def riding(database: Database) -> Database:
     reqtrail.sqlalchemy.install(database.engine)
     return database
 
 
-def two_statements(connection: Connection) -> int:
+def two_statements(connection: Connection) -> None:
     connection.execute(text("SELECT 1"))
-    return connection.execute(text("SELECT 2")).scalar_one()
+    connection.execute(text("SELECT 2"))
 
 
 def test_the_server_knows_the_id_during_the_transaction_only(riding: Database) -> None:
@@ -60,7 +59,7 @@ def test_repeatable_read_still_sees_what_was_committed_before_its_first_statemen
     with plain_postgres.connect() as other:
         other.execute("DROP TABLE IF EXISTS snapshot; CREATE TABLE snapshot (a int); INSERT INTO snapshot VALUES (1)")
 
-        def begin_then_look(connection: Connection) -> int | None:
+        def begin_then_look(connection: Connection) -> object:
             # A statement that takes no snapshot, so that the driver has sent its BEGIN.
             connection.execute(text("LOCK TABLE snapshot IN ACCESS SHARE MODE"))
             other.execute("INSERT INTO snapshot VALUES (2)")
@@ -70,7 +69,7 @@ def test_repeatable_read_still_sees_what_was_committed_before_its_first_statemen
 
 
 def test_the_application_may_still_set_the_transaction_first(riding: Database) -> None:
-    def serializable(connection: Connection) -> str | None:
+    def serializable(connection: Connection) -> object:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
         return connection.scalar(text("SHOW transaction_isolation"))
 
@@ -107,9 +106,9 @@ def test_an_error_in_a_statement_is_the_applications_and_the_next_transaction_is
 
 
 def test_pre_ping_works_and_costs_no_message_more(riding: Database, tap: WireTap) -> None:
-    pinging = Database("psycopg" if riding.engine.driver == "psycopg" else "asyncpg", tap.port, pool_pre_ping=True)
+    pinging = Database(riding.kind, tap.port, pool_pre_ping=True)
+    reqtrail.sqlalchemy.install(pinging.engine)
     try:
-        reqtrail.sqlalchemy.install(pinging.engine)
         pinging.begin(two_statements)
         tap.conversation.clear()
         pinging.begin(two_statements)

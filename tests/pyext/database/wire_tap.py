@@ -67,6 +67,8 @@ class WireTap:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._target))
+            for side in (client, server):
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._client_to_server, args=(client, server), daemon=True).start()
 
     def _client_to_server(self, client: socket.socket, server: socket.socket) -> None:

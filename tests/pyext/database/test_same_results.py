@@ -1,0 +1,90 @@
+"""An application cannot tell whether the hook is there: the same steps give the same results and the same errors."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError
+
+import reqtrail.sqlalchemy
+from devstack.postgres import Postgres
+from tests.pyext.database.database import KINDS, Database
+
+STEPS = ("insert", "count", "error", "savepoint", "release", "back_to_savepoint", "commit", "rollback", "cursor", "set")
+LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT")
+
+Pair = tuple[Database, Database]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request: pytest.FixtureRequest, plain_postgres: Postgres) -> Iterator[Pair]:
+    """Two engines alike, each with a table of its own; the second has the hook."""
+    plain, hooked = (
+        Database(request.param, plain_postgres.port, connect_args=_search_path(request.param, schema))
+        for schema in ("plain", "hooked")
+    )
+    with plain_postgres.connect() as setup:
+        for schema in ("plain", "hooked"):
+            setup.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+            setup.execute(f"CREATE SCHEMA {schema} CREATE TABLE steps (a int)")
+    reqtrail.sqlalchemy.install(hooked.engine)
+    yield plain, hooked
+    plain.close()
+    hooked.close()
+
+
+def _search_path(kind: str, schema: str) -> dict[str, object]:
+    if kind == "asyncpg":
+        return {"server_settings": {"search_path": schema}}
+    return {"options": f"-c search_path={schema}"}
+
+
+def take(connection: Connection, step: str) -> object:
+    match step:
+        case "insert":
+            return connection.execute(text("INSERT INTO steps VALUES (1)")).rowcount
+        case "count":
+            return connection.scalar(text("SELECT count(*) FROM steps"))
+        case "error":
+            return connection.execute(text("SELECT * FROM no_such_table"))
+        case "savepoint":
+            connection.begin_nested()
+        case "release" | "back_to_savepoint":
+            if (savepoint := connection.get_nested_transaction()) is not None:
+                (savepoint.commit if step == "release" else savepoint.rollback)()
+        case "commit":
+            connection.commit()
+        case "rollback":
+            connection.rollback()
+        case "cursor":
+            rows = connection.execution_options(stream_results=True).execute(text("SELECT generate_series(1, 40)"))
+            some = [rows.fetchone(), *rows.fetchmany(2)]
+            rows.close()
+            return some
+        case "set":
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+    return connection.in_transaction(), connection.in_nested_transaction()
+
+
+def outcomes(connection: Connection, steps: list[str]) -> list[object]:
+    found: list[object] = []
+    for step in steps:
+        try:
+            found.append(take(connection, step))
+        except (DBAPIError, PendingRollbackError, InvalidRequestError) as error:
+            found.append((type(error).__name__, getattr(getattr(error, "orig", None), "sqlstate", None)))
+    connection.rollback()
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=14), level=st.sampled_from(LEVELS), tagged=st.booleans())
+def test_results_and_errors_are_the_same_with_the_hook(pair: Pair, steps: list[str], level: str, tagged: bool) -> None:
+    plain, hooked = pair
+    expected = plain.run(lambda connection: outcomes(connection, steps), isolation_level=level)
+    found = hooked.run(
+        lambda connection: outcomes(connection, steps), "abc-123" if tagged else None, isolation_level=level
+    )
+    assert found == expected
