@@ -12,7 +12,11 @@ constexpr std::size_t kServiceNameMaxBytes = 100;
 constexpr bool IsLetter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 constexpr bool IsDigit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-std::string Quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+std::string Fault(std::string_view what, std::string_view name) {
+  std::string fault(what);
+  fault.append(": '").append(name).append("'");
+  return fault;
+}
 
 }  // namespace
 
@@ -36,12 +40,12 @@ std::optional<std::string> LabelNamesFault(std::span<const std::string_view> nam
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string_view name = names[i];
     if (name.starts_with("__") || (!reserved.empty() && name == reserved)) {
-      return "Reserved label metric name: " + Quoted(name);
+      return Fault("Reserved label metric name", name);
     }
-    if (!IsLabelName(name)) return "Invalid label metric name: " + Quoted(name);
+    if (!IsLabelName(name)) return Fault("Invalid label metric name", name);
     if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), name) !=
         names.begin() + static_cast<std::ptrdiff_t>(i)) {
-      return "Duplicate label metric name: " + Quoted(name);
+      return Fault("Duplicate label metric name", name);
     }
   }
   return std::nullopt;

@@ -3,6 +3,9 @@ find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
 find_package(pybind11 3.0 CONFIG REQUIRED)
 
 pybind11_add_module(_native
+  pyext/metric_arguments.cpp
+  pyext/metric_types.cpp
+  pyext/metrics_module.cpp
   pyext/module.cpp
   pyext/request_context.cpp)
 target_link_libraries(_native PRIVATE reqtrail_metrics)

@@ -4,6 +4,7 @@
 
 #include "core/id_generator.h"
 #include "core/request_id.h"
+#include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
 
 namespace py = pybind11;
@@ -33,4 +34,5 @@ PYBIND11_MODULE(_native, m) {
     const reqtrail::UuidText id = reqtrail::GenerateUuid4();
     return py::str(id.data(), id.size());
   });
+  reqtrail::BindMetrics(m);
 }

@@ -1,0 +1,164 @@
+#include "pyext/metric_arguments.h"
+
+#include <cerrno>
+#include <string>
+
+#include "metrics/names.h"
+
+namespace reqtrail {
+namespace {
+
+PyObject* ValueError(const char* message) {
+  PyErr_SetString(PyExc_ValueError, message);
+  return nullptr;
+}
+
+PyObject* NewString(PyObject* value) {
+  if (PyUnicode_CheckExact(value)) {
+    Py_INCREF(value);
+    return value;
+  }
+  return PyObject_Str(value);
+}
+
+// The position of `name` among the keyword names; -1 if it is not there.
+Py_ssize_t FindKeyword(PyObject* kwnames, PyObject* name) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); ++i) {
+    if (PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, i), name) == 0) return i;
+  }
+  return -1;
+}
+
+std::optional<double> NumberOf(PyObject* value) {
+  if (PyFloat_CheckExact(value)) return PyFloat_AS_DOUBLE(value);
+  const double number = PyFloat_AsDouble(value);
+  if (number == -1 && PyErr_Occurred() != nullptr) return std::nullopt;
+  return number;
+}
+
+bool AddExemplarText(PyObject* text, const char* what, std::string_view& utf8, Py_ssize_t& characters) {
+  if (!PyUnicode_Check(text)) {
+    PyErr_Format(PyExc_TypeError, "exemplar label %s must be str, not %.100s", what, Py_TYPE(text)->tp_name);
+    return false;
+  }
+  const std::optional<std::string_view> bytes = Utf8Of(text);
+  if (!bytes) return false;
+  utf8 = *bytes;
+  characters += PyUnicode_GET_LENGTH(text);
+  return true;
+}
+
+}  // namespace
+
+std::optional<std::string_view> Utf8Of(PyObject* text) {
+  Py_ssize_t size = 0;
+  const char* data = PyUnicode_AsUTF8AndSize(text, &size);
+  if (data == nullptr) return std::nullopt;
+  return std::string_view(data, static_cast<std::size_t>(size));
+}
+
+std::optional<std::vector<std::string_view>> Utf8OfAll(PyObject* tuple_of_str) {
+  std::vector<std::string_view> texts;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple_of_str); ++i) {
+    const std::optional<std::string_view> text = Utf8Of(PyTuple_GET_ITEM(tuple_of_str, i));
+    if (!text) return std::nullopt;
+    texts.push_back(*text);
+  }
+  return texts;
+}
+
+PyObject* LabelValues(PyObject* label_names, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Py_ssize_t expected = PyTuple_GET_SIZE(label_names);
+  const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+  if (nargs > 0 && named > 0) return ValueError("Can't pass both *args and **kwargs");
+  if (named > 0 && named != expected) return ValueError("Incorrect label names");
+  if (named == 0 && nargs != expected) return ValueError("Incorrect label count");
+
+  PyObject* values = PyTuple_New(expected);
+  if (values == nullptr) return nullptr;
+  for (Py_ssize_t i = 0; i < expected; ++i) {
+    const Py_ssize_t at = named > 0 ? FindKeyword(kwnames, PyTuple_GET_ITEM(label_names, i)) : i;
+    PyObject* value = at < 0 ? ValueError("Incorrect label names") : NewString(args[at]);
+    if (value == nullptr) {
+      Py_DECREF(values);
+      return nullptr;
+    }
+    PyTuple_SET_ITEM(values, i, value);
+  }
+  return values;
+}
+
+std::optional<ExemplarLabels> ExemplarFrom(PyObject* mapping) {
+  if (!PyDict_Check(mapping)) {
+    PyErr_Format(PyExc_TypeError, "exemplar must be a dict, not %.100s", Py_TYPE(mapping)->tp_name);
+    return std::nullopt;
+  }
+  std::vector<ExemplarLabels::Pair> pairs;
+  Py_ssize_t characters = 0;
+  Py_ssize_t position = 0;
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  while (PyDict_Next(mapping, &position, &key, &value) != 0) {
+    ExemplarLabels::Pair pair;
+    if (!AddExemplarText(key, "names", pair.first, characters) ||
+        !AddExemplarText(value, "values", pair.second, characters)) {
+      return std::nullopt;
+    }
+    if (!IsLabelName(pair.first)) {
+      PyErr_Format(PyExc_ValueError, "Invalid label metric name: %R", key);
+      return std::nullopt;
+    }
+    pairs.push_back(pair);
+  }
+  std::optional<ExemplarLabels> labels = ExemplarLabels::Pack(pairs);
+  if (labels) return labels;
+  if (characters > static_cast<Py_ssize_t>(kExemplarMaxCharacters)) {
+    PyErr_Format(PyExc_ValueError, "Exemplar labels have %zd UTF-8 characters, exceeding the limit of 128", characters);
+  } else {
+    PyErr_SetString(PyExc_ValueError, "Exemplar labels exceed the limit of 136 bytes of UTF-8, two a label included");
+  }
+  return std::nullopt;
+}
+
+std::optional<AmountAndExemplar> ParseAmount(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                                             bool has_default_amount) {
+  PyObject* amount = nargs > 0 ? args[0] : nullptr;
+  PyObject* exemplar = nargs > 1 ? args[1] : nullptr;
+  const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+  bool is_wrong = nargs > 2;
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(kwnames, i);
+    PyObject** place = nullptr;
+    if (PyUnicode_CompareWithASCIIString(name, "amount") == 0) place = &amount;
+    if (PyUnicode_CompareWithASCIIString(name, "exemplar") == 0) place = &exemplar;
+    is_wrong = is_wrong || place == nullptr || *place != nullptr;
+    if (!is_wrong) *place = args[nargs + i];
+  }
+  if (is_wrong || (amount == nullptr && !has_default_amount)) {
+    PyErr_SetString(PyExc_TypeError, "the arguments are: amount, exemplar=None");
+    return std::nullopt;
+  }
+  AmountAndExemplar parsed{.amount = 1, .exemplar = exemplar == Py_None ? nullptr : exemplar};
+  if (amount == nullptr) return parsed;
+  const std::optional<double> number = NumberOf(amount);
+  if (!number) return std::nullopt;
+  parsed.amount = *number;
+  return parsed;
+}
+
+void SetPythonError(const MetricsError& error) {
+  if (error.fault == MetricsFault::kInvalid || error.fault == MetricsFault::kConflict) {
+    PyErr_SetString(PyExc_ValueError, error.message.c_str());
+    return;
+  }
+  int os_error = error.os_error;
+  if (error.fault == MetricsFault::kFull) os_error = ENOSPC;
+  if (error.fault == MetricsFault::kUnsafe) os_error = EPERM;
+  // OSError itself chooses the subclass that fits its errno, PermissionError for example.
+  if (PyObject* exception = PyObject_CallFunction(PyExc_OSError, "is", os_error, error.message.c_str())) {
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
+    Py_DECREF(exception);
+  }
+}
+
+}  // namespace reqtrail

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <Python.h>
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "metrics/exemplar.h"
+#include "metrics/result.h"
+
+/// What the methods of metrics take, from Python to C++. REQUIRES throughout: the GIL.
+namespace reqtrail {
+
+/// The UTF-8 of a str, which owns it. Nothing, with UnicodeEncodeError (a ValueError) set, for a lone surrogate.
+[[nodiscard]] std::optional<std::string_view> Utf8Of(PyObject* text);
+
+/// The UTF-8 of each item of a tuple of str, which owns them. Nothing with a Python error set.
+[[nodiscard]] std::optional<std::vector<std::string_view>> Utf8OfAll(PyObject* tuple_of_str);
+
+/// The label values of a call `labels(*values)` or `labels(**values)` in the order of `label_names`, as a new tuple of
+/// str. nullptr with the ValueError that prometheus_client raises for the same mistake.
+[[nodiscard]] PyObject* LabelValues(PyObject* label_names, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+
+/// An exemplar given as a mapping. Nothing with ValueError or TypeError set if it is not one.
+[[nodiscard]] std::optional<ExemplarLabels> ExemplarFrom(PyObject* mapping);
+
+/// What `inc(amount, exemplar)` and `observe(amount, exemplar)` were called with. `exemplar` is borrowed; nullptr: not
+/// given.
+struct AmountAndExemplar {
+  double amount = 1;
+  PyObject* exemplar = nullptr;
+};
+
+/// Nothing with TypeError set. Without `default_amount` the amount must be given.
+[[nodiscard]] std::optional<AmountAndExemplar> ParseAmount(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                                                           bool has_default_amount);
+
+/// Sets the Python error for a refusal: ValueError for kInvalid and kConflict, PermissionError for kUnsafe, else
+/// OSError with its errno (ENOSPC for kFull).
+void SetPythonError(const MetricsError& error);
+
+}  // namespace reqtrail
