@@ -85,14 +85,8 @@ void AttachToExit() noexcept {
 
 void Publish() noexcept {
   if (state.slot == nullptr) return;
-  Activity activity;
-  activity.key.Assign(state.part.key);
-  activity.pid = MyProcPid;
-  activity.xact_start = GetCurrentTransactionStartTimestamp();
-  activity.since = state.part.since;
-  activity.statements = state.part.counters.statements;
-  activity.total_time = state.part.counters.total_time;
-  state.slot->Publish(activity);
+  const Part& part = state.part;
+  state.slot->Publish(part.key, part.since, part.counters.statements, part.counters.total_time);
 }
 
 void PublishProgress() noexcept {

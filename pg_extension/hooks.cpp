@@ -55,6 +55,11 @@ void CallFinish(QueryDesc* query) {
   }
 }
 
+// Whether a query's end can run anything: AFTER triggers, or the rest of a data-modifying WITH.
+bool MayFireTriggers(const QueryDesc* query) {
+  return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
+}
+
 bool SetsRequestId(const Node* statement) {
   if (!IsA(statement, VariableSetStmt)) return false;
   const auto* set = reinterpret_cast<const VariableSetStmt*>(statement);
@@ -101,6 +106,10 @@ static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
 }
 
 static void ReqtrailExecutorFinish(QueryDesc* query) {
+  if (!MayFireTriggers(query)) {
+    CallFinish(query);
+    return;
+  }
   const bool recorded = IsTopLevel() && accumulator::ResumeStatement(query);
   RunNested(recorded, [&] { CallFinish(query); });
 }
@@ -109,19 +118,21 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
                                    ProcessUtilityContext context, ParamListInfo parameters,
                                    QueryEnvironment* environment, DestReceiver* destination,
                                    QueryCompletion* completion) {
-  // Decided before the statement runs: ROLLBACK frees `planned`.
+  const auto call = previous_utility != nullptr ? previous_utility : standard_ProcessUtility;
   const Node* statement = planned->utilityStmt;
-  const bool transaction_control = IsA(statement, TransactionStmt);
-  bool recorded = false;
-  if (IsTopLevel()) {
-    if (!transaction_control && !SetsRequestId(statement)) {
-      recorded = accumulator::BeginStatement(planned, true);
-    } else if (transaction_control && EndsTransaction(statement)) {
-      accumulator::ExpectEnd();
-    }
+  if (IsA(statement, TransactionStmt)) {
+    // Nothing runs inside it. It may free `planned`.
+    if (depth == 0 && EndsTransaction(statement)) accumulator::ExpectEnd();
+    call(planned, text, read_only, context, parameters, environment, destination, completion);
+    return;
   }
+  if (depth == 0 && SetsRequestId(statement)) {
+    call(planned, text, read_only, context, parameters, environment, destination, completion);
+    accumulator::Settle();
+    return;
+  }
+  const bool recorded = IsTopLevel() && accumulator::BeginStatement(planned, true);
   RunNested(recorded, [&] {
-    const auto call = previous_utility != nullptr ? previous_utility : standard_ProcessUtility;
     call(planned, text, read_only, context, parameters, environment, destination, completion);
     if (recorded) accumulator::AddRows(RowsOf(completion));
   });

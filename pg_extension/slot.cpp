@@ -2,14 +2,15 @@
 
 namespace reqtrail {
 
-void Slot::Publish(const Activity& activity) noexcept {
+void Slot::Publish(const RequestKey& key, std::int64_t since, std::int64_t statements,
+                   std::int64_t total_time) noexcept {
   BeginChange();
-  activity_.key.Assign(activity.key);
-  activity_.pid = activity.pid;
-  activity_.xact_start = activity.xact_start;
-  activity_.since = activity.since;
-  activity_.statements = activity.statements;
-  activity_.total_time = activity.total_time;
+  activity_.key.Assign(key);
+  activity_.pid = MyProcPid;
+  activity_.xact_start = GetCurrentTransactionStartTimestamp();
+  activity_.since = since;
+  activity_.statements = statements;
+  activity_.total_time = total_time;
   EndChange();
 }
 

@@ -23,7 +23,7 @@ struct Activity {
 class alignas(64) Slot {
  public:
   /// REQUIRES for the three below: the caller is the one writer.
-  void Publish(const Activity& activity) noexcept;
+  void Publish(const RequestKey& key, std::int64_t since, std::int64_t statements, std::int64_t total_time) noexcept;
   void Progress(std::int64_t statements, std::int64_t total_time) noexcept;
   void Clear() noexcept;
 
