@@ -3,11 +3,21 @@ find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
 find_package(pybind11 3.0 CONFIG REQUIRED)
 
 pybind11_add_module(_native
+  pyext/asgi_call.cpp
+  pyext/asgi_middleware.cpp
+  pyext/asgi_module.cpp
+  pyext/asgi_names.cpp
+  pyext/asgi_send.cpp
+  pyext/awaitable.cpp
+  pyext/http_metrics.cpp
+  pyext/instrument_fault.cpp
   pyext/metric_arguments.cpp
   pyext/metric_types.cpp
   pyext/metrics_module.cpp
   pyext/module.cpp
-  pyext/request_context.cpp)
+  pyext/request_context.cpp
+  pyext/request_headers.cpp
+  pyext/request_recorder.cpp)
 target_link_libraries(_native PRIVATE reqtrail_metrics)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 # CPython's own macros (Py_RETURN_NONE, slot tables) convert between function pointers and void *.

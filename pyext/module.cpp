@@ -4,6 +4,7 @@
 
 #include "core/id_generator.h"
 #include "core/request_id.h"
+#include "pyext/asgi_module.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
 
@@ -28,6 +29,7 @@ PYBIND11_MODULE(_native, m) {
   m.attr("__version__") = REQTRAIL_VERSION;
   if (!reqtrail::InitRequestContext()) throw py::error_already_set();
   m.attr("request_id_var") = py::reinterpret_borrow<py::object>(reqtrail::RequestIdVar());
+  reqtrail::BindAsgi(m);
   m.def("is_request_id", [](const py::str& id) { return *RequestIdFaultOf(id) == '\0'; }, py::arg("id"));
   m.def("request_id_fault", &RequestIdFaultOf, py::arg("id"));
   m.def("generate_uuid4", [] {

@@ -1,4 +1,6 @@
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
+from typing import Any, final
 
 from typing_extensions import Self
 
@@ -47,3 +49,38 @@ class Histogram:
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Self: ...
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None: ...
     def _bind(self, segment: Segment, /) -> None: ...
+
+# ---- ASGI ----
+
+_Scope = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+@final
+class Recorder: ...
+
+@final
+class CorrelationIDMiddleware:
+    @property
+    def app(self) -> Callable[[Any, Any, Any], Awaitable[None]]: ...
+    def __init__(
+        self,
+        app: Callable[[Any, Any, Any], Awaitable[None]],
+        header_name: str = "X-Request-ID",
+        *,
+        generator: Callable[[], str] | None = None,
+        _recorder: Recorder | None = None,
+    ) -> None: ...
+    def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> Awaitable[None]: ...
+
+def make_recorder(
+    segment: Segment,
+    *,
+    errors_namespace: str,
+    access_levels: dict[int, bool],
+    route_template: Callable[[_Scope, str | None], str],
+    on_error: Callable[[Exception, str, str, int, float], str | None],
+    on_access: Callable[[str, str, int, float], None],
+) -> Recorder: ...
+def set_asgi_marker(function: Callable[..., Awaitable[None]]) -> None: ...
+def set_fault_handler(handler: Callable[[str, BaseException | None], None]) -> None: ...

@@ -1,0 +1,356 @@
+#include "pyext/asgi_call.h"
+
+#include "pyext/asgi_names.h"
+#include "pyext/asgi_send.h"
+#include "pyext/awaitable.h"
+#include "pyext/free_list.h"
+#include "pyext/held_error.h"
+#include "pyext/instrument_fault.h"
+#include "pyext/request_context.h"
+#include "pyext/request_headers.h"
+#include "pyext/request_recorder.h"
+
+namespace reqtrail {
+namespace {
+
+enum class Stage : unsigned char { kCreated, kSuspended, kRunning, kFinished };
+
+struct Call {
+  PyObject_HEAD
+  Middleware* middleware;
+  PyObject* scope;
+  PyObject* receive;
+  PyObject* send;
+  Exchange* exchange;   // nullptr before the first step, and when an outer middleware already has this request
+  PyObject* iterator;   // of the application's awaitable
+  PyObject* token;      // of the context variable
+  PyObject* root_path;  // as the server gave it: a mount lengthens the one in the scope
+  Stage stage;
+};
+
+PyTypeObject* call_type = nullptr;
+FreeList<Call> free_calls;
+
+Call* AsCall(PyObject* object) noexcept { return reinterpret_cast<Call*>(object); }
+
+// The dict of request.state, borrowed; made if the server gave none. nullptr with an error.
+PyObject* RequestState(PyObject* scope) {
+  PyObject* state = PyDict_GetItemWithError(scope, Names().state);
+  if (state != nullptr || PyErr_Occurred()) return state;
+  state = PyDict_New();
+  if (state == nullptr) return nullptr;
+  const int failed = PyDict_SetItem(scope, Names().state, state);
+  Py_DECREF(state);  // the scope holds it
+  return failed != 0 ? nullptr : state;
+}
+
+// Two middlewares around one application are one: the outer one has set both to the very same str.
+bool HasOuterMiddleware(PyObject* state) noexcept {
+  if (!PyDict_CheckExact(state)) return false;
+  PyObject* id = PyDict_GetItemWithError(state, Names().request_id);
+  if (id == nullptr) return false;
+  PyObject* current = CurrentRequestId();
+  Py_XDECREF(current);
+  return current == id;
+}
+
+bool SetRequestState(PyObject* state, PyObject* id) {
+  if (PyDict_CheckExact(state)) return PyDict_SetItem(state, Names().request_id, id) == 0;
+  return PyObject_SetItem(state, Names().request_id, id) == 0;
+}
+
+// Takes or makes the id and puts it where the application looks for it. A fault leaves the request as it was.
+void OpenExchange(Call* self) noexcept {
+  PyObject* state = RequestState(self->scope);
+  if (state == nullptr) return ReportFault("request state");
+  if (HasOuterMiddleware(state)) return;
+  Middleware* middleware = self->middleware;
+  PyObject* headers = PyDict_GetItemWithError(self->scope, Names().headers);
+  TakenId taken;
+  if (!TakeRequestId(headers, middleware->header_name, middleware->generator, &taken)) {
+    Py_XDECREF(taken.text);
+    Py_XDECREF(taken.bytes);
+    return ReportFault("request id");
+  }
+  self->exchange = MakeExchange(middleware, self->send, taken.text, taken.bytes);
+  if (self->exchange == nullptr) return ReportFault("request id");
+  if (!SetRequestState(state, taken.text)) ReportFault("request state");
+  self->token = PyContextVar_Set(RequestIdVar(), taken.text);
+  if (self->token == nullptr) ReportFault("context variable");
+  if (middleware->recorder == nullptr) return;
+  self->exchange->websocket = IsName(PyDict_GetItemWithError(self->scope, Names().type), Names().websocket);
+  self->root_path = Py_XNewRef(PyDict_GetItemWithError(self->scope, Names().root_path));
+  if (taken.rejected) RecordRejectedId(middleware->recorder);
+  self->exchange->began_ns = MonotonicNs();
+}
+
+void ResetContext(Call* self) noexcept {
+  if (self->token == nullptr) return;
+  // ValueError: this step runs in another context than the first one did, and there is nothing to put back in it.
+  if (PyContextVar_Reset(RequestIdVar(), self->token) < 0) PyErr_Clear();
+  Py_CLEAR(self->token);
+}
+
+// After the last step. Keeps the current Python error, if any: it is what the application raised.
+void Finish(Call* self) noexcept {
+  self->stage = Stage::kFinished;
+  Py_CLEAR(self->iterator);
+  if (self->exchange != nullptr && (self->token != nullptr || self->middleware->recorder != nullptr)) {
+    HeldError raised;
+    if (self->middleware->recorder != nullptr) {
+      RecordRequest(self->middleware->recorder, self->exchange, self->scope, self->root_path, raised.exception());
+    }
+    ResetContext(self);
+    raised.Restore();
+  }
+  Py_CLEAR(self->exchange);
+  Py_CLEAR(self->scope);
+  Py_CLEAR(self->receive);
+  Py_CLEAR(self->send);
+  Py_CLEAR(self->root_path);
+}
+
+// The same for a request that ends by close(), or is dropped half-way. To the application that was a GeneratorExit.
+void FinishClosed(Call* self) noexcept {
+  HeldError current;
+  Py_CLEAR(self->iterator);
+  PyErr_SetNone(PyExc_GeneratorExit);
+  Finish(self);
+  PyErr_Clear();
+  current.Restore();
+}
+
+// The first step: calls the application and gets hold of its awaitable.
+bool Begin(Call* self) {
+  OpenExchange(self);
+  PyObject* send = self->exchange == nullptr ? self->send : reinterpret_cast<PyObject*>(self->exchange);
+  PyObject* stack[4] = {nullptr, self->scope, self->receive, send};
+  PyObject* awaitable =
+      PyObject_Vectorcall(self->middleware->app, stack + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  if (awaitable == nullptr) return false;
+  self->iterator = AwaitableIterator(awaitable);
+  Py_DECREF(awaitable);
+  return self->iterator != nullptr;
+}
+
+// False, with the error that a coroutine raises, when this one cannot be stepped.
+bool CheckSteppable(const Call* self) {
+  if (self->stage == Stage::kRunning) {
+    PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+    return false;
+  }
+  if (self->stage == Stage::kFinished) {
+    PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    return false;
+  }
+  return true;
+}
+
+PySendResult Step(PyObject* object, PyObject* value, PyObject** result) {
+  Call* self = AsCall(object);
+  *result = nullptr;
+  if (!CheckSteppable(self)) return PYGEN_ERROR;
+  const bool first = self->stage == Stage::kCreated;
+  if (first && value != Py_None) {
+    PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
+    return PYGEN_ERROR;
+  }
+  self->stage = Stage::kRunning;
+  if (first && !Begin(self)) {
+    Finish(self);
+    return PYGEN_ERROR;
+  }
+  const PySendResult outcome = PyIter_Send(self->iterator, value, result);
+  if (outcome == PYGEN_NEXT) {
+    self->stage = Stage::kSuspended;
+  } else {
+    Finish(self);
+  }
+  return outcome;
+}
+
+PyObject* Next(PyObject* object) {
+  PyObject* result = nullptr;
+  if (Step(object, Py_None, &result) == PYGEN_RETURN) {
+    RaiseStopIteration(result);
+    return nullptr;
+  }
+  return result;
+}
+
+PyObject* SendMethod(PyObject* object, PyObject* value) {
+  PyObject* result = nullptr;
+  if (Step(object, value, &result) == PYGEN_RETURN) {
+    RaiseStopIteration(result);
+    return nullptr;
+  }
+  return result;
+}
+
+// Sets the error that throw(type[, value[, traceback]]) describes.
+void RaiseThrown(PyObject* const* args, Py_ssize_t count) {
+  PyObject* type = args[0];
+  PyObject* value = count > 1 && args[1] != Py_None ? args[1] : nullptr;
+  PyObject* traceback = count > 2 && args[2] != Py_None ? args[2] : nullptr;
+  if (PyExceptionInstance_Check(type)) {
+    if (value != nullptr) return PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+    value = type;
+    type = PyExceptionInstance_Class(value);
+  } else if (!PyExceptionClass_Check(type)) {
+    PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %s",
+                 Py_TYPE(type)->tp_name);
+    return;
+  }
+  if (value != nullptr && PyExceptionInstance_Check(value) && traceback != nullptr &&
+      PyException_SetTraceback(value, traceback) < 0) {
+    return;
+  }
+  PyErr_SetObject(type, value);
+}
+
+// The inner throw(), if the application's awaitable has one, else what a coroutine does in its place.
+PyObject* ThrowIntoIterator(Call* self, PyObject* const* args, Py_ssize_t count) {
+  PyObject* method = PyObject_GetAttr(self->iterator, Names().throw_);
+  if (method == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return nullptr;
+    PyErr_Clear();
+    RaiseThrown(args, count);
+    return nullptr;
+  }
+  PyObject* result = PyObject_Vectorcall(method, args, static_cast<std::size_t>(count), nullptr);
+  Py_DECREF(method);
+  return result;
+}
+
+PyObject* ThrowMethod(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+  Call* self = AsCall(object);
+  if (count < 1 || count > 3) {
+    PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
+    return nullptr;
+  }
+  if (!CheckSteppable(self)) return nullptr;
+  if (self->stage == Stage::kCreated) {
+    Finish(self);
+    RaiseThrown(args, count);
+    return nullptr;
+  }
+  self->stage = Stage::kRunning;
+  PyObject* yielded = ThrowIntoIterator(self, args, count);
+  if (yielded != nullptr) {
+    self->stage = Stage::kSuspended;
+    return yielded;
+  }
+  if (PyObject* returned = TakeStopIteration()) {
+    Finish(self);
+    RaiseStopIteration(returned);
+  } else {
+    Finish(self);
+  }
+  return nullptr;
+}
+
+PyObject* CloseMethod(PyObject* object, PyObject*) {
+  Call* self = AsCall(object);
+  if (self->stage == Stage::kFinished) Py_RETURN_NONE;
+  if (!CheckSteppable(self)) return nullptr;
+  if (self->stage == Stage::kCreated) {
+    Finish(self);
+    Py_RETURN_NONE;
+  }
+  self->stage = Stage::kRunning;
+  PyObject* closed = PyObject_CallMethodNoArgs(self->iterator, Names().close);
+  if (closed == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    PyErr_Clear();
+    closed = Py_NewRef(Py_None);
+  }
+  if (closed == nullptr) {
+    Finish(self);
+    return nullptr;
+  }
+  Py_DECREF(closed);
+  FinishClosed(self);
+  Py_RETURN_NONE;
+}
+
+PyObject* AwaitSelf(PyObject* object) { return Py_NewRef(object); }
+
+int Traverse(PyObject* object, visitproc visit, void* arg) {
+  Call* self = AsCall(object);
+  Py_VISIT(Py_TYPE(object));
+  Py_VISIT(self->middleware);
+  Py_VISIT(self->scope);
+  Py_VISIT(self->receive);
+  Py_VISIT(self->send);
+  Py_VISIT(self->exchange);
+  Py_VISIT(self->iterator);
+  Py_VISIT(self->token);
+  return 0;
+}
+
+int Clear(PyObject* object) {
+  Call* self = AsCall(object);
+  self->stage = Stage::kFinished;
+  Py_CLEAR(self->iterator);
+  Py_CLEAR(self->exchange);
+  Py_CLEAR(self->scope);
+  Py_CLEAR(self->receive);
+  Py_CLEAR(self->send);
+  Py_CLEAR(self->token);
+  Py_CLEAR(self->root_path);
+  return 0;
+}
+
+void Dealloc(PyObject* object) {
+  Call* self = AsCall(object);
+  PyObject_GC_UnTrack(object);
+  if (self->stage == Stage::kSuspended) FinishClosed(self);
+  Clear(object);
+  Py_CLEAR(self->middleware);
+  free_calls.Give(self);
+}
+
+}  // namespace
+
+PyObject* MakeCall(Middleware* middleware, PyObject* scope, PyObject* receive, PyObject* send) {
+  Call* self = free_calls.Take(call_type);
+  if (self == nullptr) return nullptr;
+  Py_INCREF(middleware);
+  self->middleware = middleware;
+  self->scope = Py_NewRef(scope);
+  self->receive = Py_NewRef(receive);
+  self->send = Py_NewRef(send);
+  self->exchange = nullptr;
+  self->iterator = nullptr;
+  self->token = nullptr;
+  self->root_path = nullptr;
+  self->stage = Stage::kCreated;
+  PyObject_GC_Track(self);
+  return reinterpret_cast<PyObject*>(self);
+}
+
+bool InitCallType() {
+  if (call_type != nullptr) return true;
+  static PyMethodDef methods[] = {
+      {"send", SendMethod, METH_O, "Step the request with a value."},
+      {"throw", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(ThrowMethod)), METH_FASTCALL,
+       "Raise an exception inside the request."},
+      {"close", CloseMethod, METH_NOARGS, "Raise GeneratorExit inside the request."},
+      {nullptr, nullptr, 0, nullptr},
+  };
+  static PyType_Slot slots[] = {
+      {Py_am_await, reinterpret_cast<void*>(AwaitSelf)},
+      {Py_am_send, reinterpret_cast<void*>(Step)},
+      {Py_tp_iternext, reinterpret_cast<void*>(Next)},
+      {Py_tp_methods, methods},
+      {Py_tp_traverse, reinterpret_cast<void*>(Traverse)},
+      {Py_tp_clear, reinterpret_cast<void*>(Clear)},
+      {Py_tp_dealloc, reinterpret_cast<void*>(Dealloc)},
+      {0, nullptr},
+  };
+  static PyType_Spec spec = {"reqtrail._native.Call", sizeof(Call), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  call_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return call_type != nullptr;
+}
+
+}  // namespace reqtrail

@@ -1,0 +1,57 @@
+#include "pyext/asgi_names.h"
+
+#include <utility>
+
+namespace reqtrail {
+namespace {
+
+AsgiNames names{};
+
+}  // namespace
+
+bool InitAsgiNames() {
+  if (names.type != nullptr) return true;
+  const std::pair<PyObject**, const char*> table[] = {
+      {&names.http, "http"},
+      {&names.websocket, "websocket"},
+      {&names.headers, "headers"},
+      {&names.state, "state"},
+      {&names.request_id, "request_id"},
+      {&names.status, "status"},
+      {&names.more_body, "more_body"},
+      {&names.method, "method"},
+      {&names.root_path, "root_path"},
+      {&names.route, "route"},
+      {&names.fastapi, "fastapi"},
+      {&names.effective_route_context, "effective_route_context"},
+      {&names.http_response_start, "http.response.start"},
+      {&names.http_response_body, "http.response.body"},
+      {&names.http_response_pathsend, "http.response.pathsend"},
+      {&names.websocket_accept, "websocket.accept"},
+      {&names.websocket_http_response_start, "websocket.http.response.start"},
+      {&names.websocket_http_response_body, "websocket.http.response.body"},
+      {&names.send, "send"},
+      {&names.throw_, "throw"},
+      {&names.close, "close"},
+      {&names.type, "type"},
+  };
+  for (const auto& [place, text] : table) {
+    *place = PyUnicode_InternFromString(text);
+    if (*place == nullptr) return false;
+  }
+  return true;
+}
+
+const AsgiNames& Names() noexcept { return names; }
+
+bool IsName(PyObject* text, PyObject* name) noexcept {
+  if (text == name) return true;
+  if (text == nullptr || !PyUnicode_Check(text)) return false;
+  const Py_ssize_t length = PyUnicode_GET_LENGTH(name);
+  if (PyUnicode_GET_LENGTH(text) != length) return false;
+  const int order = PyUnicode_Compare(text, name);
+  if (order == -1) PyErr_Clear();
+  return order == 0;
+}
+
+}  // namespace reqtrail

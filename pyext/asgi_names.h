@@ -1,0 +1,43 @@
+#pragma once
+
+#include <Python.h>
+
+namespace reqtrail {
+
+/// The strings of the ASGI protocol that the middleware looks for, interned: applications write them as literals, which
+/// CPython interns too, so that one pointer comparison decides nearly always.
+struct AsgiNames {
+  PyObject* type;
+  PyObject* http;
+  PyObject* websocket;
+  PyObject* headers;
+  PyObject* state;
+  PyObject* request_id;
+  PyObject* status;
+  PyObject* more_body;
+  PyObject* method;
+  PyObject* root_path;
+  PyObject* route;
+  PyObject* fastapi;
+  PyObject* effective_route_context;
+  PyObject* http_response_start;
+  PyObject* http_response_body;
+  PyObject* http_response_pathsend;
+  PyObject* websocket_accept;
+  PyObject* websocket_http_response_start;
+  PyObject* websocket_http_response_body;
+  PyObject* send;
+  PyObject* throw_;
+  PyObject* close;
+};
+
+/// Called once, by the module's initialiser. False with a Python error set when there is no memory.
+[[nodiscard]] bool InitAsgiNames();
+
+/// Borrowed strings that live as long as the process. REQUIRES: InitAsgiNames before.
+[[nodiscard]] const AsgiNames& Names() noexcept;
+
+/// Whether `text` is the string `name`, which is one of Names(). False for anything that is not a str. Sets no error.
+[[nodiscard]] bool IsName(PyObject* text, PyObject* name) noexcept;
+
+}  // namespace reqtrail

@@ -1,0 +1,109 @@
+"""What `reqtrail.install` does to one Starlette or FastAPI application, and how it is undone."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from reqtrail import metrics
+from reqtrail._native import CorrelationIDMiddleware, Recorder, make_recorder
+from reqtrail._request_log import access_levels, log_access, log_error
+from reqtrail._route_template import route_template
+from reqtrail.context import get_request_id
+
+
+async def unhandled_error_response(request: Request, exc: Exception) -> Response:
+    """Answer an exception that nobody handled."""
+    return JSONResponse({"detail": "Internal server error", "request_id": get_request_id()}, status_code=500)
+
+
+async def _metrics_response(request: Request) -> Response:
+    body, content_type = metrics.render(request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type})
+
+
+def recorder_of(segment: metrics.Segment, namespace: str) -> Recorder:
+    """Return a recorder of requests that counts in `segment`; raises ValueError for a namespace that is no metric name."""
+    return make_recorder(
+        segment,
+        errors_namespace=namespace,
+        access_levels=access_levels(),
+        route_template=route_template,
+        on_error=log_error,
+        on_access=log_access,
+    )
+
+
+class Installation:
+    """The middleware around one application. It takes hold when the application builds its middleware stack, so that
+    routes and exception handlers that are added after `install` still come first.
+    """
+
+    def __init__(
+        self,
+        app: Starlette,
+        *,
+        recorder: Recorder,
+        metrics_path: str | None,
+        header_name: str,
+        generator: Callable[[], str] | None,
+    ) -> None:
+        self._app = app
+        self._recorder = recorder
+        self._metrics_path = metrics_path
+        self._header_name = header_name
+        self._generator = generator
+        self._metrics_route: BaseRoute | None = None
+        self._build_inner = app.build_middleware_stack
+        self._installed = True
+        app.build_middleware_stack = self._build  # type: ignore[method-assign]  # Starlette has no other outermost place
+
+    def remove(self) -> None:
+        """Give the application its own middleware stack back; it is built anew at the next request."""
+        self._installed = False
+        if self._app.__dict__.get("build_middleware_stack") == self._build:
+            del self._app.__dict__["build_middleware_stack"]
+        if self._metrics_route is not None and self._metrics_route in self._app.router.routes:
+            self._app.router.routes.remove(self._metrics_route)
+        self._app.middleware_stack = None
+
+    def _build(self) -> ASGIApp:
+        if not self._installed:
+            return self._build_inner()  # somebody wrapped this wrapper: it stays, and does nothing
+        self._add_metrics_route()
+        return CorrelationIDMiddleware(
+            self._build_with_error_handler(),
+            self._header_name,
+            generator=self._generator,
+            _recorder=self._recorder,
+        )
+
+    def _build_with_error_handler(self) -> ASGIApp:
+        handlers = self._app.exception_handlers
+        if Exception in handlers or 500 in handlers:
+            return self._build_inner()
+        handlers[Exception] = unhandled_error_response
+        try:
+            return self._build_inner()
+        finally:
+            del handlers[Exception]
+
+    def _add_metrics_route(self) -> None:
+        routes = self._app.router.routes
+        if self._metrics_path is None or self._metrics_route is not None or self._metrics_path in _paths(routes):
+            return
+        self._metrics_route = Route(self._metrics_path, _metrics_response, include_in_schema=False)
+        routes.insert(0, self._metrics_route)  # before a catch-all route or a mount at "/"
+
+
+def _paths(routes: list[BaseRoute]) -> set[Any]:
+    paths = {getattr(route, "path", None) for route in routes}
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)  # a router that FastAPI included
+        if callable(contexts):
+            paths |= {getattr(context, "path", None) for context in contexts()}
+    return paths

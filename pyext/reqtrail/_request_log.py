@@ -1,0 +1,102 @@
+"""The lines that a request leaves in the log: one for its end, one more with the traceback when it failed."""
+
+import logging
+import sys
+
+_access_logger = logging.getLogger("reqtrail.access")
+_error_logger = logging.getLogger("reqtrail.error")
+_SERVER_LOGGERS = ("uvicorn.error", "gunicorn.error", "hypercorn.error")
+_MARK = "_reqtrail_logged"
+
+
+def access_levels() -> dict[int, bool]:
+    """Return the access logger's own memory of which levels are enabled; empty where `logging` keeps none."""
+    levels: dict[int, bool] = getattr(_access_logger, "_cache", {})
+    return levels
+
+
+def log_access(method: str, endpoint: str, status_code: int, seconds: float) -> None:
+    """Write the access line of a request that ended; `seconds` is its duration."""
+    if _access_logger.isEnabledFor(logging.INFO):
+        _access_logger.info(
+            "%s %s %d",
+            method,
+            endpoint,
+            status_code,
+            extra={"method": method, "endpoint": endpoint, "status_code": status_code, "duration": seconds},
+        )
+
+
+def log_error(error: Exception, endpoint: str, method: str, status_code: int, seconds: float) -> str | None:
+    """Write the error line of an unhandled exception and return the type under which it is counted.
+
+    None, and no line, when the exception only says that the client went away.
+    """
+    if _is_disconnect(error):
+        return None
+    error_type = type(error).__name__
+    if _error_logger.isEnabledFor(logging.ERROR):
+        _error_logger.error(
+            "%s %s %d: unhandled %s",
+            method,
+            endpoint,
+            status_code,
+            error_type,
+            exc_info=(type(error), error, error.__traceback__),
+            extra={
+                "method": method,
+                "endpoint": endpoint,
+                "status_code": status_code,
+                "duration": seconds,
+                "error_type": error_type,
+                "error_message": _message(error),
+            },
+        )
+        _mark(error)
+    return error_type
+
+
+def _is_disconnect(error: Exception) -> bool:
+    requests = sys.modules.get("starlette.requests")
+    disconnect = getattr(requests, "ClientDisconnect", None)
+    return isinstance(disconnect, type) and isinstance(error, disconnect)
+
+
+def _message(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - somebody else's __str__
+        return f"<{type(error).__name__} whose __str__ failed>"
+
+
+def _mark(error: Exception) -> None:
+    try:
+        BaseException.__setattr__(error, _MARK, True)
+    except Exception:  # noqa: BLE001 - then the server logs it once more
+        return
+
+
+class _AlreadyLogged(logging.Filter):
+    """Drops a server's record about an exception that has an error line already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if error is None or _MARK not in getattr(error, "__dict__", ()):
+            return True
+        BaseException.__delattr__(error, _MARK)  # an instance may be raised again, by something that nobody logged
+        return False
+
+
+_already_logged = _AlreadyLogged()
+
+
+def drop_duplicates_of_servers() -> None:
+    """Keep ASGI servers from logging an exception again that `log_error` has logged."""
+    for name in _SERVER_LOGGERS:
+        logging.getLogger(name).addFilter(_already_logged)
+
+
+def allow_duplicates_of_servers() -> None:
+    """Undo `drop_duplicates_of_servers`."""
+    for name in _SERVER_LOGGERS:
+        logging.getLogger(name).removeFilter(_already_logged)
