@@ -6,7 +6,8 @@
 
 namespace reqtrail {
 
-/// The method as it may be a label's value: one of RFC 9110's, PATCH, WEBSOCKET, or OTHER. Static text.
+/// The method as it may be a label's value: one of RFC 9110's, PATCH, WEBSOCKET, or OTHER. Static text that
+/// ends in a NUL: one address for one method.
 [[nodiscard]] std::string_view KnownMethod(std::string_view method) noexcept;
 
 /// The series of one method, route template and status.

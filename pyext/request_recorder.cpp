@@ -105,17 +105,17 @@ PyObject* Measure(Recorder* self, PyObject* scope, PyObject* root_path, const En
 
 void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) {
   if (DictItem(self->access_levels, self->info) == Py_False) return;
+  // The method is text of KnownMethod(): it ends in a NUL.
   PyObject* result =
-      PyObject_CallFunction(self->on_access, "s#Oid", ending.method.data(), static_cast<Py_ssize_t>(ending.method.size()),
-                            handler, ending.status, ending.seconds);
+      PyObject_CallFunction(self->on_access, "sOid", ending.method.data(), handler, ending.status, ending.seconds);
   if (result == nullptr) return ReportFault("access line");
   Py_DECREF(result);
 }
 
 // Logs an unhandled exception. The type to count it under (a new reference), or None: it is no error of the server.
 PyObject* LogError(Recorder* self, PyObject* error, PyObject* handler, const Ending& ending) {
-  return PyObject_CallFunction(self->on_error, "OOs#id", error, handler, ending.method.data(),
-                               static_cast<Py_ssize_t>(ending.method.size()), ending.status, ending.seconds);
+  return PyObject_CallFunction(self->on_error, "OOsid", error, handler, ending.method.data(), ending.status,
+                               ending.seconds);
 }
 
 void CountError(Recorder* self, PyObject* handler, int status, std::string_view type, std::string_view request_id) {

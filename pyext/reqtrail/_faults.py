@@ -22,7 +22,7 @@ _counter: _Counter | None = None
 
 def count_faults_in(counter: _Counter) -> None:
     """Count the faults from here on in `counter`, which has one label: the part of the instrument that failed."""
-    global _counter  # noqa: PLW0603 - one counter for the process
+    global _counter
     _counter = counter
 
 
@@ -34,7 +34,7 @@ def report_fault(where: str, fault: BaseException | None = None) -> None:
         if where not in _logged:
             _logged.add(where)
             _logger.error("reqtrail failed at: %s (logged once; requests are not affected)", where, exc_info=fault)
-    except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
+    except Exception:  # noqa: S110 - there is nobody left to tell
         pass
 
 

@@ -1,7 +1,7 @@
 """What `reqtrail.install` does to one Starlette or FastAPI application, and how it is undone."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,13 +10,16 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from reqtrail import metrics
-from reqtrail._native import CorrelationIDMiddleware, Recorder, make_recorder
+from reqtrail._native import CorrelationIDMiddleware, make_recorder
 from reqtrail._request_log import access_levels, log_access, log_error
 from reqtrail._route_template import route_template
 from reqtrail.context import get_request_id
 
+if TYPE_CHECKING:
+    from reqtrail._native import Recorder
 
-async def unhandled_error_response(request: Request, exc: Exception) -> Response:
+
+async def unhandled_error_response(_request: Request, _error: Exception) -> Response:
     """Answer an exception that nobody handled."""
     return JSONResponse({"detail": "Internal server error", "request_id": get_request_id()}, status_code=500)
 
@@ -26,8 +29,8 @@ async def _metrics_response(request: Request) -> Response:
     return Response(body, headers={"content-type": content_type})
 
 
-def recorder_of(segment: metrics.Segment, namespace: str) -> Recorder:
-    """Return a recorder of requests that counts in `segment`; raises ValueError for a namespace that is no metric name."""
+def recorder_of(segment: metrics.Segment, namespace: str) -> "Recorder":
+    """Return a recorder that counts in `segment`. Raises ValueError for a namespace that no metric name begins with."""
     return make_recorder(
         segment,
         errors_namespace=namespace,
@@ -47,7 +50,7 @@ class Installation:
         self,
         app: Starlette,
         *,
-        recorder: Recorder,
+        recorder: "Recorder",
         metrics_path: str | None,
         header_name: str,
         generator: Callable[[], str] | None,

@@ -65,14 +65,14 @@ def _is_disconnect(error: Exception) -> bool:
 def _message(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - somebody else's __str__
+    except Exception:
         return f"<{type(error).__name__} whose __str__ failed>"
 
 
 def _mark(error: Exception) -> None:
     try:
         BaseException.__setattr__(error, _MARK, True)
-    except Exception:  # noqa: BLE001 - then the server logs it once more
+    except Exception:
         return
 
 

@@ -50,8 +50,8 @@ def install(
     header_name, generator: as in `CorrelationIDMiddleware`.
 
     Call it before the application serves its first request; a second call adds only `celery` and `engine`. Does nothing
-    when the environment says REQTRAIL_ENABLED=false. Raises TypeError for anything but an application, RuntimeError when
-    it has begun to serve, ValueError for an argument out of range, OSError when the metrics segment cannot be opened.
+    when the environment says REQTRAIL_ENABLED=false. Raises TypeError for anything but an application, RuntimeError
+    when it has begun to serve, ValueError for an argument out of range, OSError when the metrics segment cannot be opened.
     """
     if not enabled():
         return
@@ -60,7 +60,13 @@ def install(
         if app.middleware_stack is not None:
             raise RuntimeError("this application has begun to serve: call reqtrail.install(app) where app is made")
         installation = _new_installation(
-            app, service, metrics_dir, namespace, metrics_path=metrics_path, header_name=header_name, generator=generator
+            app,
+            service,
+            metrics_dir,
+            namespace,
+            metrics_path=metrics_path,
+            header_name=header_name,
+            generator=generator,
         )
         setattr(app, _INSTALLATION, installation)
         drop_duplicates_of_servers()

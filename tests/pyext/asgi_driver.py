@@ -1,7 +1,9 @@
 """Calls an ASGI application without a server and keeps what it sends."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+
+from reqtrail import CorrelationIDMiddleware
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
@@ -15,12 +17,12 @@ class Client:
     """The server's side of one request."""
 
     def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
+        self.sent: list[MutableMapping[str, Any]] = []
 
     async def receive(self) -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: MutableMapping[str, Any]) -> None:
         self.sent.append(message)
 
     @property
@@ -42,6 +44,12 @@ async def call(app: App, headers: Headers = (), **scope: Any) -> Client:
     client = Client()
     await app(http_scope(headers, **scope), client.receive, client.send)
     return client
+
+
+def start(app: Callable[..., Any], scope: dict[str, Any] | None = None) -> Any:
+    """The coroutine of one request through the middleware, for an application that neither receives nor sends."""
+    middleware: Any = CorrelationIDMiddleware(app)
+    return middleware(http_scope() if scope is None else scope, None, None)
 
 
 async def answer(send: Any, status: int = 200, headers: Any = (), body: bytes = b"ok") -> None:

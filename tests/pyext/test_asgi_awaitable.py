@@ -2,7 +2,6 @@
 
 import asyncio
 import collections.abc
-import sys
 import traceback
 import types
 from collections.abc import Callable, Generator
@@ -11,8 +10,7 @@ from typing import Any
 import pytest
 
 import reqtrail
-from reqtrail import CorrelationIDMiddleware
-from tests.pyext.asgi_driver import http_scope
+from tests.pyext.asgi_driver import http_scope, start
 
 
 @types.coroutine
@@ -116,7 +114,7 @@ STEPS: list[list[tuple[str, tuple[Any, ...]]]] = [
 def _outcome(step: Callable[..., Any], args: tuple[Any, ...]) -> object:
     try:
         return ("yielded", step(*args))
-    except BaseException as error:  # noqa: BLE001 - any kind is an outcome to compare
+    except BaseException as error:
         return (type(error), str(error), getattr(error, "value", None), repr(error.__cause__))
 
 
@@ -132,11 +130,7 @@ def test_the_application_sees_what_it_sees_inside_a_plain_coroutine(
     without_events: list[object] = []
     without: Any = _await(application, without_events)
     with_events: list[object] = []
-    with_: Any = CorrelationIDMiddleware(lambda scope, receive, send: application(with_events))(
-        http_scope(),
-        None,  # type: ignore[arg-type]  # nobody receives
-        None,  # type: ignore[arg-type]  # nobody sends
-    )
+    with_: Any = start(lambda scope, receive, send: application(with_events))
     for method, args in steps:
         outcome = _outcome(getattr(with_, method), args)
         expected = _outcome(getattr(without, method), args)
@@ -156,14 +150,14 @@ def test_a_generator_exit_thrown_into_it_reaches_the_application(
     without_events: list[object] = []
     without = application(without_events)
     with_events: list[object] = []
-    with_: Any = CorrelationIDMiddleware(lambda *_: application(with_events))(http_scope(), None, None)  # type: ignore[arg-type]
+    with_: Any = start(lambda *_: application(with_events))
     for method, args in [("send", (None,)), ("throw", (GeneratorExit(),)), ("send", (None,))]:
         assert _outcome(getattr(with_, method), args) == _outcome(getattr(without, method), args)
         assert with_events == without_events
 
 
 def test_an_exception_before_the_first_step_comes_from_the_first_step() -> None:
-    awaitable: Any = CorrelationIDMiddleware(lambda *_: _raises_in_the_call([]))(http_scope(), None, None)  # type: ignore[arg-type]
+    awaitable: Any = start(lambda *_: _raises_in_the_call([]))
     with pytest.raises(RuntimeError, match="before any step"):
         awaitable.send(None)
     assert reqtrail.get_request_id() is None
@@ -177,14 +171,14 @@ async def test_an_application_that_returns_no_awaitable_gets_the_error_of_await(
     with pytest.raises(TypeError) as expected:
         await without()
     with pytest.raises(TypeError) as raised:
-        await CorrelationIDMiddleware(lambda *_: returned)(http_scope(), None, None)  # type: ignore[arg-type]
+        await start(lambda *_: returned)
     assert str(raised.value) == str(expected.value)
 
 
 async def test_a_future_is_awaited() -> None:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_soon(future.set_result, None)
-    await CorrelationIDMiddleware(lambda *_: future)(http_scope(), None, None)  # type: ignore[arg-type]
+    await start(lambda *_: future)
     assert future.done()
 
 
@@ -198,13 +192,12 @@ async def test_an_exception_keeps_its_identity_its_traceback_and_its_context() -
             raise error  # noqa: B904 - the implicit context is what is compared
 
     with pytest.raises(ValueError, match="mine") as raised:
-        await CorrelationIDMiddleware(app)(http_scope(), None, None)  # type: ignore[arg-type]
+        await start(app)
     assert raised.value is error
     assert isinstance(error.__context__, KeyError)
     assert [frame.name for frame in traceback.extract_tb(error.__traceback__)][-1] == "app"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout and ExceptionGroup begin with Python 3.11")
 async def test_a_timeout_around_it_cancels_the_application_and_only_that() -> None:
     seen: list[str] = []
 
@@ -215,9 +208,8 @@ async def test_a_timeout_around_it_cancels_the_application_and_only_that() -> No
             seen.append("cancelled")
             raise
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await CorrelationIDMiddleware(app)(http_scope(), None, None)  # type: ignore[arg-type]
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(start(app), 0.01)
     assert seen == ["cancelled"]
 
 
@@ -228,7 +220,7 @@ async def test_it_can_be_a_task_and_be_cancelled_as_one() -> None:
         started.set()
         await asyncio.sleep(60)
 
-    awaitable = CorrelationIDMiddleware(app)(http_scope(), None, None)  # type: ignore[arg-type]
+    awaitable = start(app)
     assert isinstance(awaitable, collections.abc.Coroutine)
     task = asyncio.create_task(awaitable)
     await started.wait()
@@ -245,7 +237,7 @@ async def test_it_is_not_awaited_twice_nor_entered_again() -> None:
             scope["itself"].close()
 
     scope = http_scope()
-    awaitable = CorrelationIDMiddleware(app)(scope, None, None)  # type: ignore[arg-type]
+    awaitable = start(app, scope)
     scope["itself"] = awaitable
     await awaitable
     with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
@@ -255,7 +247,7 @@ async def test_it_is_not_awaited_twice_nor_entered_again() -> None:
 
 def test_a_request_that_is_dropped_in_the_middle_runs_the_clean_up_of_the_application() -> None:
     events: list[object] = []
-    awaitable: Any = CorrelationIDMiddleware(lambda *_: _coroutine(events))(http_scope(), None, None)  # type: ignore[arg-type]
+    awaitable: Any = start(lambda *_: _coroutine(events))
     awaitable.send(None)
     assert reqtrail.get_request_id() is not None
     del awaitable
