@@ -14,6 +14,9 @@ namespace {
 // Where this backend is, as far as it decides whether an error is one of a statement that is already counted.
 enum class Phase : unsigned char { kBetween, kStatement, kFailed, kEnding };
 
+// Whether this process may write to shared memory.
+enum class Attachment : unsigned char { kNotYet, kAttached, kGone };
+
 struct Part {
   bool open = false;
   RequestKey key;
@@ -38,8 +41,8 @@ struct State {
   const void* statement = nullptr;  // identity of the statement that started last
   std::int64_t step_start = 0;      // nanoseconds: when its step under way started
   std::int64_t statement_time = 0;  // nanoseconds: its finished steps
-  Slot* slot = nullptr;             // of this backend, once it has recorded something
-  bool exit_registered = false;
+  Attachment attachment = Attachment::kNotYet;
+  Slot* slot = nullptr;  // of this backend, while attached; nullptr: it has none
   int visited_count = 0;
   std::array<Visited, kMaxVisited> visited;
 };
@@ -50,13 +53,6 @@ std::int64_t MonotonicNanoseconds() noexcept {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
-}
-
-// Nothing is recorded by what is not a backend in a database, nor while a backend still starts, nor in parallel workers
-// (their work comes to their leader).
-bool CanRecord() noexcept {
-  return IsNormalProcessingMode() && MyProc != nullptr && MyDatabaseId != InvalidOid && !IsParallelWorker() &&
-         SharedState::Get() != nullptr;
 }
 
 void Flush() noexcept {
@@ -75,13 +71,23 @@ void OnBackendExit(int, Datum) {
   if (state.part.open && state.part.counters.errors > 0) Flush();
   state.part.open = false;
   if (state.slot != nullptr) state.slot->Clear();
+  state.attachment = Attachment::kGone;
 }
 
-void AttachToExit() noexcept {
-  state.exit_registered = true;
+// Nothing is recorded by what is not a backend in a database, nor while a backend still starts, nor in parallel workers
+// (their work comes to their leader).
+bool Attach() noexcept {
+  if (state.attachment == Attachment::kGone || !IsNormalProcessingMode() || MyProc == nullptr ||
+      MyDatabaseId == InvalidOid || IsParallelWorker() || SharedState::Get() == nullptr) {
+    return false;
+  }
+  state.attachment = Attachment::kAttached;
   state.slot = SharedState::Get()->SlotAt(static_cast<std::uint32_t>(ProcessNumber()));
   on_shmem_exit(&OnBackendExit, 0);
+  return true;
 }
+
+bool CanRecord() noexcept { return state.attachment == Attachment::kAttached || Attach(); }
 
 void Publish() noexcept {
   if (state.slot == nullptr) return;
@@ -104,7 +110,6 @@ void FillKey(RequestKey& key, const RequestId& id) noexcept {
 }
 
 void OpenPart(const RequestId& id) noexcept {
-  if (!state.exit_registered) AttachToExit();
   Part& part = state.part;
   part.open = true;
   state.statement = nullptr;

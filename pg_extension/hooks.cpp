@@ -1,5 +1,7 @@
 #include "pg_extension/hooks.h"
 
+#include <cstring>
+
 #include "pg_extension/accumulator.h"
 #include "pg_extension/compat.h"
 #include "pg_extension/settings.h"
@@ -63,7 +65,9 @@ bool MayFireTriggers(const QueryDesc* query) {
 bool SetsRequestId(const Node* statement) {
   if (!IsA(statement, VariableSetStmt)) return false;
   const auto* set = reinterpret_cast<const VariableSetStmt*>(statement);
-  return set->name != nullptr && pg_strcasecmp(set->name, kRequestIdSetting) == 0;
+  if (set->name == nullptr) return false;
+  // The parser has lowered the name, unless it was quoted; comparing regardless of case is ten times as slow.
+  return std::strcmp(set->name, kRequestIdSetting) == 0 || pg_strcasecmp(set->name, kRequestIdSetting) == 0;
 }
 
 // What comes with the end of its transaction: an error in it is not a failed statement.

@@ -13,8 +13,7 @@ constexpr int kDefaultMax = 25000;
 constexpr int kLeastMax = 128;
 constexpr int kMostMax = 1 << 24;
 
-char* request_id_text = nullptr;               // the setting as text, kept by the server
-const RequestId* request_id_parsed = nullptr;  // its `extra`, kept by the server
+char* request_id_text = nullptr;  // the setting as text, kept by the server
 int max_records = kDefaultMax;
 
 // Whether a refused id is worth a warning now. A parallel worker repeats what its leader was told; a reload of the
@@ -52,7 +51,7 @@ bool CheckRequestIdSetting(char** value, void** extra, GucSource source) {
 }
 
 void AssignRequestIdSetting(const char*, void* extra) {
-  request_id_parsed = static_cast<const RequestId*>(extra);
+  detail::request_id_in_effect = static_cast<const RequestId*>(extra);
   accumulator::RequestIdChanged();
 }
 
@@ -70,7 +69,5 @@ void DefineSettings() {
 }
 
 int MaxRecords() noexcept { return max_records; }
-
-const RequestId* RequestIdInEffect() noexcept { return request_id_parsed; }
 
 }  // namespace reqtrail

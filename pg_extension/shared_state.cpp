@@ -14,7 +14,6 @@ constexpr std::uint32_t kMinRecordsPerShard = 32;
 
 shmem_request_hook_type previous_request_hook = nullptr;
 shmem_startup_hook_type previous_startup_hook = nullptr;
-SharedState* shared_state = nullptr;
 LWLockPadded* shard_locks = nullptr;
 
 // Few records make few shards: ids do not spread evenly over shards, and a shard of two records would forget at once.
@@ -34,8 +33,6 @@ void SharedState::Install() {
   previous_startup_hook = shmem_startup_hook;
   shmem_startup_hook = &SharedState::OnStartup;
 }
-
-SharedState* SharedState::Get() noexcept { return shared_state; }
 
 Slot* SharedState::SlotAt(std::uint32_t number) noexcept {
   if (number >= slot_count_) return nullptr;
@@ -70,7 +67,7 @@ void SharedState::OnStartup() {
   if (!found) state->Initialize();
   shard_locks = GetNamedLWLockTranche(kName);
   LWLockRelease(AddinShmemInitLock);
-  shared_state = state;
+  instance_ = state;
 }
 
 void SharedState::Initialize() {

@@ -17,7 +17,7 @@ class SharedState {
   static void Install();
 
   /// The one instance; nullptr until the shared memory is attached.
-  [[nodiscard]] static SharedState* Get() noexcept;
+  [[nodiscard]] static SharedState* Get() noexcept { return instance_; }
 
   [[nodiscard]] std::uint64_t HashSeed() const noexcept { return hash_seed_; }
   [[nodiscard]] std::uint32_t ShardCount() const noexcept { return shard_count_; }
@@ -40,6 +40,8 @@ class SharedState {
   pg_atomic_uint64 stats_reset;
 
  private:
+  static inline SharedState* instance_ = nullptr;
+
   static std::uint64_t BlockBytes();
   static void OnRequest();
   static void OnStartup();

@@ -1,0 +1,74 @@
+"""What the tests read from the views of pg_stat_requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+Connection = psycopg.Connection[tuple[object, ...]]
+Row = dict[str, Any]
+
+SET_ID = "SELECT set_config('pg_stat_requests.request_id', %s, true)"
+
+
+def read(connection: Connection, query: str, *parameters: object) -> list[Row]:
+    """The rows of a query, as dictionaries."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, parameters).fetchall()  # type: ignore[arg-type]  # queries are the tests' own
+
+
+def rows(connection: Connection, request_id: str) -> list[Row]:
+    """The rows of one request, by the look-up function; checked to be what the view shows."""
+    found = read(connection, "SELECT * FROM pg_stat_requests(%s) ORDER BY dbid, userid", request_id)
+    shown = read(connection, "SELECT * FROM pg_stat_requests WHERE request_id = %s ORDER BY dbid, userid", request_id)
+    assert found == shown
+    return found
+
+
+def row(connection: Connection, request_id: str) -> Row:
+    """The one row of a request."""
+    (only,) = rows(connection, request_id)
+    return only
+
+
+def counts(connection: Connection, request_id: str) -> tuple[int, int, int, int]:
+    """(transactions, rollbacks, statements, errors) of the one row of a request."""
+    only = row(connection, request_id)
+    return only["transactions"], only["rollbacks"], only["statements"], only["errors"]
+
+
+def info(connection: Connection) -> Row:
+    """The row of pg_stat_requests_info."""
+    (only,) = read(connection, "SELECT * FROM pg_stat_requests_info")
+    return only
+
+
+@contextmanager
+def tagged(connection: Connection, request_id: str) -> Iterator[None]:
+    """A transaction with an id, committed at the end and rolled back on an error."""
+    connection.execute("BEGIN")
+    connection.execute(SET_ID, (request_id,))
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: It was not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what was waited for did not happen")
+        time.sleep(0.01)
