@@ -39,29 +39,39 @@ std::string DefaultPath() {
   return base + "/reqtrail-" + std::to_string(::geteuid());
 }
 
-}  // namespace
-
-Result<SegmentDirectory> OpenSegmentDirectory(const std::string& directory) {
-  std::string path = directory.empty() ? FromEnvironment("REQTRAIL_METRICS_DIR") : directory;
-  const bool is_default = path.empty();
-  if (is_default) path = DefaultPath();
-
+Result<SegmentDirectory> OpenDirectory(const std::string& path, int extra_flags, struct stat& status) {
   if (::mkdir(path.c_str(), kPrivateDirectory) != 0 && errno != EEXIST) {
     return SystemError("cannot make the metrics directory " + path, errno);
   }
-  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_default ? O_NOFOLLOW : 0);
-  UniqueFd fd(::open(path.c_str(), flags));
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | extra_flags));
   if (!fd) {
     if (errno == ELOOP || errno == ENOTDIR) return Unsafe(path, "it is a symbolic link or no directory");
     return SystemError("cannot open the metrics directory " + path, errno);
   }
-  struct stat status = {};
   if (::fstat(fd.get(), &status) != 0) return SystemError("cannot examine the metrics directory " + path, errno);
-  if (is_default && status.st_uid != ::geteuid()) return Unsafe(path, "it belongs to another user");
-  if (is_default && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) return Unsafe(path, "its mode is not 0700");
+  return SegmentDirectory{.fd = std::move(fd), .path = path};
+}
+
+}  // namespace
+
+Result<SegmentDirectory> OpenPrivateDirectory(const std::string& path) {
+  struct stat status = {};
+  Result<SegmentDirectory> directory = OpenDirectory(path, O_NOFOLLOW, status);
+  if (!directory.ok()) return directory;
+  if (status.st_uid != ::geteuid()) return Unsafe(path, "it belongs to another user");
+  if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) return Unsafe(path, "its mode is not 0700");
+  return directory;
+}
+
+Result<SegmentDirectory> OpenSegmentDirectory(const std::string& directory) {
+  const std::string path = directory.empty() ? FromEnvironment("REQTRAIL_METRICS_DIR") : directory;
+  if (path.empty()) return OpenPrivateDirectory(DefaultPath());
+  struct stat status = {};
+  Result<SegmentDirectory> given = OpenDirectory(path, 0, status);
+  if (!given.ok()) return given;
   if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0)
     return Unsafe(path, "everybody may write to it");
-  return SegmentDirectory{.fd = std::move(fd), .path = std::move(path)};
+  return given;
 }
 
 }  // namespace reqtrail

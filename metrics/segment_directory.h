@@ -18,4 +18,7 @@ struct SegmentDirectory {
 /// must not be writable by everybody unless it is sticky. kUnsafe or kSystem otherwise.
 Result<SegmentDirectory> OpenSegmentDirectory(const std::string& directory);
 
+/// The same for a directory that is held to the rules of the default one.
+Result<SegmentDirectory> OpenPrivateDirectory(const std::string& path);
+
 }  // namespace reqtrail

@@ -97,5 +97,112 @@ TEST_F(SegmentTest, OverTheCapEverythingGoesToOneOverflowSeries) {
   EXPECT_EQ(CounterOf(family, {"GET", "/3"}).Value(), 1) << "a series that had room keeps it";
 }
 
+TEST_F(SegmentTest, ACountersNameIsTheSameWithAndWithoutTotal) {
+  EXPECT_TRUE(CounterOf(FamilyOrFail(*segment_, {.name = "hits_total"}), {}).Inc());
+  EXPECT_EQ(CounterOf(FamilyOrFail(*segment_, {.name = "hits"}), {}).Value(), 1);
+}
+
+TEST_F(SegmentTest, AFamilyCannotBecomeAnother) {
+  FamilyOrFail(*segment_, kLatency);
+  constexpr std::array<std::string_view, 2> kSwapped = {"handler", "method"};
+  constexpr std::array<double, 3> kOtherBounds = {0.1, 1, 11};
+  FamilySpec other_type = kLatency;
+  other_type.type = MetricType::kCounter;
+  other_type.bounds = {};
+  FamilySpec other_labels = kLatency;
+  other_labels.label_names = kSwapped;
+  FamilySpec other_bounds = kLatency;
+  other_bounds.bounds = kOtherBounds;
+  for (const FamilySpec& spec : {other_type, other_labels, other_bounds}) {
+    const Result<Family> refused = segment_->GetOrCreateFamily(spec);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().fault, MetricsFault::kConflict);
+    EXPECT_NE(refused.error().message.find("latency_seconds"), std::string::npos);
+  }
+}
+
+TEST_F(SegmentTest, TheFirstHelpTextStays) {
+  FamilyOrFail(*segment_, {.name = "hits", .help = "first"});
+  EXPECT_TRUE(segment_->GetOrCreateFamily({.name = "hits", .help = "second"}).ok());
+}
+
+TEST_F(SegmentTest, DefinitionsThatPrometheusWouldRefuseAreRefused) {
+  constexpr std::array<std::string_view, 1> kReserved = {"le"};
+  constexpr std::array<double, 2> kUnsorted = {2, 1};
+  const std::string huge(65 * 1024, 'x');
+  const std::vector<FamilySpec> refused = {
+      {.name = "1st"},
+      {.name = ""},
+      {.name = "_total"},
+      {.name = "reqtrail_metrics_series_dropped_total"},
+      {.name = "h", .type = MetricType::kHistogram, .label_names = kReserved, .bounds = kBounds},
+      {.name = "h", .type = MetricType::kHistogram, .bounds = kUnsorted},
+      {.name = "h", .type = MetricType::kHistogram},
+      {.name = "c", .bounds = kBounds},
+      {.name = "c", .help = huge},
+  };
+  for (const FamilySpec& spec : refused) {
+    const Result<Family> family = segment_->GetOrCreateFamily(spec);
+    ASSERT_FALSE(family.ok()) << spec.name;
+    EXPECT_EQ(family.error().fault, MetricsFault::kInvalid) << spec.name;
+  }
+}
+
+TEST_F(SegmentTest, TheWrongTypeOrNumberOfLabelsGivesAHandleThatCountsNothing) {
+  const Family family = FamilyOrFail(*segment_, kRequests);
+  EXPECT_FALSE(CounterOf(family, {"GET"}));
+  EXPECT_FALSE(HistogramOf(family, {"GET", "/"}));
+  EXPECT_FALSE(CounterOf(Family(), {}));
+  EXPECT_TRUE(CounterHandle().Inc());
+  HistogramHandle().Observe(1, std::string_view("id"));
+}
+
+TEST_F(SegmentTest, LabelValuesOfAnyBytesAndEmptyOnesAreKeptApart) {
+  const Family family = FamilyOrFail(*segment_, kRequests);
+  const std::string with_nul("a\0b", 3);
+  EXPECT_TRUE(CounterOf(family, {with_nul, ""}).Inc());
+  EXPECT_EQ(CounterOf(family, {"a", ""}).Value(), 0);
+  EXPECT_EQ(CounterOf(family, {with_nul, ""}).Value(), 1);
+}
+
+TEST_F(SegmentTest, LabelValuesOfMoreThan16KiBAreNotKept) {
+  const Family family = FamilyOrFail(*segment_, kRequests);
+  const std::string huge(17 * 1024, 'x');
+  EXPECT_TRUE(family.IsOverflow(CounterOf(family, {"GET", huge})));
+  EXPECT_EQ(segment_->series_dropped(), 1U);
+}
+
+TEST_F(SegmentTest, AFullSegmentKeepsCountingWhatItHas) {
+  SegmentOptions options = OptionsIn(directory_);
+  options.service = "small";
+  options.capacity_bytes = 512UL << 10U;
+  const std::unique_ptr<Segment> small = OpenOrFail(options);
+  const Family family = FamilyOrFail(*small, kLatency);
+  for (int i = 0; i < 999; ++i) {
+    const std::string path = "/" + std::to_string(i);
+    HistogramOf(family, {"GET", path}).Observe(1);
+  }
+  EXPECT_GT(small->series_dropped(), 0U);
+  EXPECT_LT(small->series(), 999U);
+  EXPECT_EQ(small->series() + small->series_dropped(), 999U);
+  EXPECT_EQ(HistogramOf(family, {"GET", "/0"}).BucketCount(1), 1U);
+  bool was_refused = false;
+  for (int i = 0; i < 2000 && !was_refused; ++i) {
+    const std::string name = "family" + std::to_string(i);
+    const Result<Family> next = small->GetOrCreateFamily({.name = name});
+    was_refused = !next.ok();
+    if (was_refused) {
+      EXPECT_EQ(next.error().fault, MetricsFault::kFull);
+    }
+  }
+  EXPECT_TRUE(was_refused);
+}
+
+TEST_F(SegmentTest, WholeAndFractionalAmountsAddUp) {
+  const CounterHandle counter = CounterOf(FamilyOrFail(*segment_, {.name = "bytes"}), {});
+  for (const double amount : {1.0, 0.25, 4294967295.0, 4294967296.0, 1e15, 0.0}) EXPECT_TRUE(counter.Inc(amount));
+  EXPECT_EQ(counter.Value(), 1.25 + 4294967295.0 + 4294967296.0 + 1e15);
+}
+
 }  // namespace
 }  // namespace reqtrail
