@@ -97,6 +97,24 @@ std::uint64_t RowsOf(const QueryCompletion* completion) {
   }
 }
 
+void CallUtility(PlannedStmt* planned, const char* text, bool read_only, ProcessUtilityContext context,
+                 ParamListInfo parameters, QueryEnvironment* environment, DestReceiver* destination,
+                 QueryCompletion* completion) {
+  const auto call = previous_utility != nullptr ? previous_utility : standard_ProcessUtility;
+  call(planned, text, read_only, context, parameters, environment, destination, completion);
+}
+
+// A function of its own so that the hook need not save its arguments for BEGIN, COMMIT and SET.
+[[gnu::noinline]] void RunUtility(PlannedStmt* planned, const char* text, bool read_only, ProcessUtilityContext context,
+                                  ParamListInfo parameters, QueryEnvironment* environment, DestReceiver* destination,
+                                  QueryCompletion* completion) {
+  const bool recorded = IsTopLevel() && accumulator::BeginStatement(planned, true);
+  RunNested(recorded, [&] {
+    CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
+    if (recorded) accumulator::AddRows(RowsOf(completion));
+  });
+}
+
 }  // namespace
 
 extern "C" {
@@ -122,24 +140,19 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
                                    ProcessUtilityContext context, ParamListInfo parameters,
                                    QueryEnvironment* environment, DestReceiver* destination,
                                    QueryCompletion* completion) {
-  const auto call = previous_utility != nullptr ? previous_utility : standard_ProcessUtility;
   const Node* statement = planned->utilityStmt;
   if (IsA(statement, TransactionStmt)) {
     // Nothing runs inside it. It may free `planned`.
     if (depth == 0 && EndsTransaction(statement)) accumulator::ExpectEnd();
-    call(planned, text, read_only, context, parameters, environment, destination, completion);
+    CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     return;
   }
   if (depth == 0 && SetsRequestId(statement)) {
-    call(planned, text, read_only, context, parameters, environment, destination, completion);
+    CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     accumulator::Settle();
     return;
   }
-  const bool recorded = IsTopLevel() && accumulator::BeginStatement(planned, true);
-  RunNested(recorded, [&] {
-    call(planned, text, read_only, context, parameters, environment, destination, completion);
-    if (recorded) accumulator::AddRows(RowsOf(completion));
-  });
+  RunUtility(planned, text, read_only, context, parameters, environment, destination, completion);
 }
 
 // Runs while an error is reported, maybe in the middle of anything: it only counts, and must not report anything

@@ -19,7 +19,7 @@ SET_ID = "SELECT set_config('pg_stat_requests.request_id', %s, true)"
 def read(connection: Connection, query: str, *parameters: object) -> list[Row]:
     """The rows of a query, as dictionaries."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, parameters).fetchall()  # type: ignore[arg-type]  # queries are the tests' own
+        return cursor.execute(query, parameters or None).fetchall()
 
 
 def rows(connection: Connection, request_id: str) -> list[Row]:

@@ -9,6 +9,11 @@ from devstack.postgres import Postgres
 from tests.pg.requests_view import SET_ID, Connection, counts, info, read, row, tagged, wait_for
 
 
+def fail_second(session: Connection, first: str, second: str) -> None:
+    session.execute(first)
+    session.execute(second)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -24,8 +29,7 @@ from tests.pg.requests_view import SET_ID, Connection, counts, info, read, row, 
 )
 def test_a_failed_statement_counts_once(admin: Connection, session: Connection, statement: str) -> None:
     with pytest.raises(psycopg.Error), tagged(session, "x"):
-        session.execute("SELECT 1")
-        session.execute(statement.encode())
+        fail_second(session, "SELECT 1", statement)
     assert counts(admin, "x") == (1, 1, 2, 1)
 
 
@@ -47,8 +51,7 @@ def test_the_time_of_a_failed_statement_counts(admin: Connection, session: Conne
 
 def test_a_statement_timeout_counts(admin: Connection, session: Connection) -> None:
     with pytest.raises(psycopg.errors.QueryCanceled), tagged(session, "x"):
-        session.execute("SET LOCAL statement_timeout = '50ms'")
-        session.execute("SELECT pg_sleep(10)")
+        fail_second(session, "SET LOCAL statement_timeout = '50ms'", "SELECT pg_sleep(10)")
     assert counts(admin, "x") == (1, 1, 2, 1)
     assert 50 <= row(admin, "x")["max_time"] < 5000
 
@@ -57,8 +60,7 @@ def test_a_lock_timeout_counts(admin: Connection, session: Connection, server: P
     with server.connect(autocommit=False) as holder:
         holder.execute("LOCK item")
         with pytest.raises(psycopg.errors.LockNotAvailable), tagged(session, "x"):
-            session.execute("SET LOCAL lock_timeout = '20ms'")
-            session.execute("UPDATE item SET name = '' WHERE id = 1")
+            fail_second(session, "SET LOCAL lock_timeout = '20ms'", "UPDATE item SET name = '' WHERE id = 1")
     assert counts(admin, "x") == (1, 1, 2, 1)
 
 
@@ -88,7 +90,7 @@ def test_a_statement_that_somebody_ends_counts(admin: Connection, server: Postgr
     sleeper = threading.Thread(target=sleep_for, args=(server, "x", errors))
     sleeper.start()
     pid = busy_pid(admin, "x")
-    admin.execute(f"SELECT {how}(%s)".encode(), (pid,))
+    admin.execute(f"SELECT {how}(%s)", (pid,))
     sleeper.join(10)
     assert len(errors) == 1
     # A terminated backend reports before it has cleaned up.

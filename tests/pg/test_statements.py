@@ -231,7 +231,7 @@ def test_databases_have_rows_of_their_own(admin: Connection, server: Postgres) -
 @pytest.mark.parametrize("statement", ["SHOW work_mem", "SET LOCAL work_mem = '8MB'", "LOCK item", "ANALYZE item"])
 def test_other_utility_statements_count(admin: Connection, session: Connection, statement: str) -> None:
     with tagged(session, "x"):
-        session.execute(statement.encode())
+        session.execute(statement)
     assert counts(admin, "x") == (1, 0, 1, 0)
 
 

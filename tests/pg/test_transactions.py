@@ -129,7 +129,7 @@ def test_each_id_of_a_transaction_gets_its_part(admin: Connection, session: Conn
 def test_an_id_that_comes_back_counts_its_transaction_once(admin: Connection, session: Connection) -> None:
     session.execute("BEGIN")
     for request_id in ("a", "b", "a", "b", "a"):
-        session.execute(f"SET LOCAL pg_stat_requests.request_id = '{request_id}'".encode())
+        session.execute(f"SET LOCAL pg_stat_requests.request_id = '{request_id}'")
         session.execute("SELECT 1")
     session.execute("ROLLBACK")
     assert counts(admin, "a") == (1, 1, 3, 0)
@@ -139,7 +139,7 @@ def test_an_id_that_comes_back_counts_its_transaction_once(admin: Connection, se
 def test_work_of_many_ids_in_one_transaction_is_all_recorded(admin: Connection, session: Connection) -> None:
     session.execute("BEGIN")
     for number in range(50):
-        session.execute(f"SET LOCAL pg_stat_requests.request_id = 'many-{number}'".encode())
+        session.execute(f"SET LOCAL pg_stat_requests.request_id = 'many-{number}'")
         session.execute("SELECT 1")
     session.execute("COMMIT")
     for number in range(50):
@@ -167,7 +167,7 @@ def test_taking_the_id_away_ends_its_part(admin: Connection, session: Connection
 @pytest.mark.parametrize("command", ["DISCARD ALL", "RESET ALL"])
 def test_a_pool_that_resets_its_session_takes_the_id_away(admin: Connection, session: Connection, command: str) -> None:
     session.execute("SET pg_stat_requests.request_id = 'x'")
-    session.execute(command.encode())
+    session.execute(command)
     session.execute("SELECT 1")
     assert counts(admin, "x")[2] == 1
 

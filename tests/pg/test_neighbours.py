@@ -1,0 +1,38 @@
+"""Other extensions that use the same hooks, loaded before or after."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devstack.postgres import Postgres
+from tests.pg.requests_view import counts, read, row, tagged
+
+
+@pytest.mark.parametrize("order", ["pg_stat_statements, pg_stat_requests", "pg_stat_requests, pg_stat_statements"])
+def test_pg_stat_statements_and_this_one_count_the_same(tmp_path: Path, order: str) -> None:
+    settings: dict[str, str | int] = {
+        "shared_preload_libraries": f"{order}, auto_explain",
+        "auto_explain.log_min_duration": 0,
+    }
+    with Postgres(tmp_path / "server", settings=settings) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_requests")
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+            connection.execute("CREATE TABLE item AS SELECT generate_series(1, 100) AS id")
+            connection.execute("SELECT pg_stat_statements_reset()")
+            for number in range(1, 11):
+                with tagged(connection, "x"):
+                    connection.execute("SELECT * FROM item WHERE id <= %s", (number,))
+                    connection.execute("UPDATE item SET id = id WHERE id <= %s", (number,))
+            with pytest.raises(psycopg.errors.DivisionByZero), tagged(connection, "x"):
+                connection.execute("SELECT 1 / (id - id) FROM item")
+            assert counts(connection, "x") == (11, 1, 21, 1)
+            (theirs,) = read(
+                connection,
+                "SELECT sum(calls) AS calls, sum(rows) AS rows FROM pg_stat_statements WHERE query LIKE '% item %'",
+            )
+            assert theirs["calls"] == 20
+            assert row(connection, "x")["rows"] == theirs["rows"] == 2 * sum(range(1, 11))
+        server.stop()
+        assert server.fatal_log_lines() == []
