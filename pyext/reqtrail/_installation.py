@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from reqtrail import metrics
 from reqtrail._native import CorrelationIDMiddleware, make_recorder
 from reqtrail._request_log import access_levels, log_access, log_error
-from reqtrail._route_template import route_template
+from reqtrail._route_template import RouteTemplates
 from reqtrail.context import get_request_id
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ async def _metrics_response(request: Request) -> Response:
     return Response(body, headers={"content-type": content_type})
 
 
-def recorder_of(segment: metrics.Segment, namespace: str) -> "Recorder":
-    """Return a recorder that counts in `segment`. Raises ValueError for a namespace that no metric name begins with."""
+def recorder_of(app: Starlette, segment: metrics.Segment, namespace: str) -> "Recorder":
+    """Return a recorder of the requests of `app` that counts in `segment`. Raises ValueError for a namespace that no metric name begins with."""
     return make_recorder(
         segment,
         errors_namespace=namespace,
         access_levels=access_levels(),
-        route_template=route_template,
+        route_template=RouteTemplates(app.router).of,
         on_error=log_error,
         on_access=log_access,
     )

@@ -5,37 +5,75 @@ from typing import Any
 
 UNMATCHED = "__unmatched__"
 
-_MAX_KNOWN_ENDPOINTS = 4096
-_paths_of_endpoints: dict[Any, str] = {}
+_MAX_KNOWN = 4096
 
 
-def route_template(scope: MutableMapping[str, Any], root_path: str | None) -> str:
-    """Return the template of the route that the router chose, with the prefixes of mounts and included routers.
+class RouteTemplates:
+    """Finds the templates of one application's requests. What it has found it keeps; any thread may use it."""
 
-    `scope` is the ASGI scope after the application ran, `root_path` what its "root_path" was before. The router is not
-    asked again: only what it left in the scope is read. `__unmatched__` when no route was found.
-    """
-    prefix = _mount_prefix(scope, root_path or "")
-    path = _path_of_route(scope)
-    return UNMATCHED if path is None else (prefix + path) or "/"
+    def __init__(self, router: Any) -> None:
+        """Look for mounts in `router`, the application's outermost one."""
+        self._router = router
+        self._endpoints: dict[Any, str] = {}
+        self._mounts: dict[str, str] = {}
 
+    def of(self, scope: MutableMapping[str, Any], root_path: str | None) -> str:
+        """Return the template of the route that was chosen, with the prefixes of mounts and included routers.
 
-def _path_of_route(scope: MutableMapping[str, Any]) -> str | None:
-    endpoint = scope.get("endpoint")
-    route = scope.get("route")
-    fastapi = scope.get("fastapi")
-    context = fastapi.get("effective_route_context") if isinstance(fastapi, dict) else None
-    if context is not None and (route is None or getattr(context, "original_route", None) is route):
-        # The route came by include_router: its own path lacks the router's prefix.
-        return _path_attribute(getattr(context, "starlette_route", None)) or _path_attribute(context)
-    if route is not None and (endpoint is None or _endpoint_of(route) is endpoint):
-        # A mount's own prefix is already in root_path.
-        return "/{path}" if _is_mount(route) else _path_attribute(route)
-    if endpoint is not None:
-        return _path_of_endpoint(scope, endpoint)
-    if isinstance(fastapi, dict) and isinstance(fastapi.get("frontend_path"), str):
-        return _path_of_frontend(scope, fastapi["frontend_path"])
-    return None
+        `scope` is the ASGI scope after the application ran, `root_path` what its "root_path" was before. The router is
+        not asked again which route it is: that is read from the scope. `__unmatched__` when no route was found.
+        """
+        path = self._path_of_route(scope)
+        return UNMATCHED if path is None else (self._mount_prefix(scope, root_path or "") + path) or "/"
+
+    def _path_of_route(self, scope: MutableMapping[str, Any]) -> str | None:
+        endpoint = scope.get("endpoint")
+        route = scope.get("route")
+        fastapi = scope.get("fastapi")
+        context = fastapi.get("effective_route_context") if isinstance(fastapi, dict) else None
+        if context is not None and (route is None or getattr(context, "original_route", None) is route):
+            # The route came by include_router: its own path lacks the router's prefix.
+            return _path_attribute(getattr(context, "starlette_route", None)) or _path_attribute(context)
+        if route is not None and (endpoint is None or _endpoint_of(route) is endpoint):
+            # A mount's own prefix is already in root_path.
+            return "/{path}" if _is_mount(route) else _path_attribute(route)
+        if endpoint is not None:
+            return self._path_of_endpoint(scope, endpoint)
+        if isinstance(fastapi, dict) and isinstance(fastapi.get("frontend_path"), str):
+            return _path_of_frontend(scope, fastapi["frontend_path"])
+        return None
+
+    def _path_of_endpoint(self, scope: MutableMapping[str, Any], endpoint: Any) -> str | None:
+        # FastAPI leaves only the endpoint of plain Starlette routes and mounts: /docs, /openapi.json, add_route().
+        try:
+            known = self._endpoints.get(endpoint)
+        except TypeError:
+            return None  # not hashable
+        if known is not None:
+            return known
+        routes = getattr(scope.get("app"), "routes", ())
+        found = {path for route in _flat(routes) if _endpoint_of(route) is endpoint and (path := _own_path(route))}
+        if len(found) != 1:
+            return None if not found else "|".join(sorted(found))
+        path = found.pop()
+        if len(self._endpoints) < _MAX_KNOWN:
+            self._endpoints[endpoint] = path
+        return path
+
+    def _mount_prefix(self, scope: MutableMapping[str, Any], root_path: str) -> str:
+        root_path_now = str(scope.get("root_path", ""))
+        # An application inside that sets a root_path of its own was not mounted by that.
+        prefix = root_path_now[len(root_path) :] if root_path_now.startswith(root_path) else ""
+        if not prefix:
+            return ""
+        known = self._mounts.get(prefix)
+        if known is None:
+            known = _template_of_mounts(getattr(self._router, "routes", ()), prefix)
+            if known is None:
+                return "/{mount}"  # the prefix holds parameters' values: it must not leak
+            if len(self._mounts) < _MAX_KNOWN:
+                self._mounts[prefix] = known
+        return known
 
 
 def _path_attribute(route: Any) -> str | None:
@@ -49,24 +87,6 @@ def _is_mount(route: Any) -> bool:
 
 def _endpoint_of(route: Any) -> Any:
     return route.app if _is_mount(route) else getattr(route, "endpoint", None)
-
-
-def _path_of_endpoint(scope: MutableMapping[str, Any], endpoint: Any) -> str | None:
-    # FastAPI leaves only the endpoint of plain Starlette routes and mounts: /docs, /openapi.json, add_route().
-    try:
-        known = _paths_of_endpoints.get(endpoint)
-    except TypeError:
-        return None  # not hashable
-    if known is not None:
-        return known
-    routes = getattr(scope.get("app"), "routes", ())
-    found = {path for route in _flat(routes) if _endpoint_of(route) is endpoint and (path := _own_path(route))}
-    if len(found) != 1:
-        return None if not found else "|".join(sorted(found))
-    path = found.pop()
-    if len(_paths_of_endpoints) < _MAX_KNOWN_ENDPOINTS:
-        _paths_of_endpoints[endpoint] = path
-    return path
 
 
 def _own_path(route: Any) -> str | None:
@@ -87,24 +107,27 @@ def _path_of_frontend(scope: MutableMapping[str, Any], frontend_path: str) -> st
     return before.rstrip("/") + "/{path}"
 
 
-def _mount_prefix(scope: MutableMapping[str, Any], root_path: str) -> str:
-    prefix = str(scope.get("root_path", ""))
-    if prefix == root_path:
-        return ""
-    if not prefix.startswith(root_path):
-        return ""  # an application inside set a root_path of its own: it is no part of the route
-    prefix = prefix[len(root_path) :]
-    params = scope.get("path_params")
-    of_route = _route_parameters(scope)
-    of_mounts = {str(value): name for name, value in params.items() if name not in of_route} if params else {}
-    if not of_mounts:
-        return prefix
-    segments = [f"{{{of_mounts[part]}}}" if part in of_mounts else part for part in prefix.split("/")]
-    if sum(part.startswith("{") for part in segments) != len(of_mounts):
-        return "/{mount}"  # a converter changed the text, or took several segments: the raw path must not leak
-    return "/".join(segments)
+def _template_of_mounts(routes: Iterable[Any], prefix: str) -> str | None:
+    for route in _mounts(routes):
+        found = route.path_regex.match(prefix + "/")
+        if found is None:
+            continue
+        template: str = route.path_format.removesuffix("/{path}")
+        rest = "/" + found["path"].rstrip("/")
+        if rest == "/":
+            return template
+        inner = _template_of_mounts(route.routes, rest)
+        if inner is not None:
+            return template + inner
+    return None
 
 
-def _route_parameters(scope: MutableMapping[str, Any]) -> frozenset[str]:
-    convertors = getattr(scope.get("route"), "param_convertors", None)
-    return frozenset(convertors) if isinstance(convertors, dict) else frozenset()
+def _mounts(routes: Iterable[Any]) -> Iterable[Any]:
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        if _is_mount(route) and hasattr(route, "path_regex"):
+            yield route
+        elif hasattr(route, "host"):
+            yield from _mounts(route.routes)
+        elif callable(contexts):  # a router that FastAPI included
+            yield from _mounts(context.starlette_route for context in contexts())

@@ -118,7 +118,7 @@ def _new_installation(
     )
     return Installation(
         app,
-        recorder=recorder_of(segment, namespace),
+        recorder=recorder_of(app, segment, namespace),
         metrics_path=metrics_path,
         header_name=header_name,
         generator=generator,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import reqtrail
 from reqtrail import CorrelationIDMiddleware
 from reqtrail._native import is_request_id
-from tests.pyext.asgi_driver import Client, answer, call, http_scope, start
+from tests.pyext.asgi.driver import Client, answer, call, http_scope, start
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import reqtrail
-from tests.pyext.asgi_driver import http_scope, start
+from tests.pyext.asgi.driver import http_scope, start
 
 
 @types.coroutine
