@@ -105,13 +105,20 @@ class Writer {
       WriteExemplar(histogram.BucketExemplar(bucket));
       out_ += '\n';
     }
-    WriteSampleName(family, "_count", series);
-    AppendNumber(out_, count);
-    out_ += '\n';
-    if (!bounds.empty() && bounds.front() < 0) return;  // a sum that may fall would look like a counter that was reset
-    WriteSampleName(family, "_sum", series);
-    AppendNumber(out_, histogram.Sum());
-    out_ += '\n';
+    // A sum of negative values looks like a counter that is reset all the time. Where there may be some, nobody shows
+    // it; OpenMetrics forbids a negative sum or NaN, and wants sum and count both or none.
+    const double sum = histogram.Sum();
+    const bool has_sum = (bounds.empty() || bounds.front() >= 0) && (sum >= 0 || !is_open_metrics_);
+    if (has_sum || !is_open_metrics_) {
+      WriteSampleName(family, "_count", series);
+      AppendNumber(out_, count);
+      out_ += '\n';
+    }
+    if (has_sum) {
+      WriteSampleName(family, "_sum", series);
+      AppendNumber(out_, sum);
+      out_ += '\n';
+    }
   }
 
   bool is_open_metrics_;

@@ -6,6 +6,7 @@ service on this host share: a scrape of any one process shows them all. See docs
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from reqtrail import _native
@@ -25,8 +26,8 @@ def open_segment(service: str | None = None, directory: str | os.PathLike[str] |
     """Return the segment of this process, which is opened by the first call; a call without arguments just returns it.
 
     `service` names the segment: processes that give the same service and directory share their metrics (default: the
-    environment's REQTRAIL_SERVICE, else "reqtrail"). `directory` is where its file lives (default: REQTRAIL_METRICS_DIR,
-    else a private directory in shared memory). Children made by fork share their parent's; others open the same file.
+    environment's REQTRAIL_SERVICE, else "reqtrail"). `directory` is where its file lives (default: REQTRAIL_METRICS_DIR
+    of the environment, else a private one in shared memory). Children made by fork share their parent's segment.
 
     Raises ValueError for a service that is not 1 to 100 of A-Z, a-z, 0-9, ".", "_" and "-", or for a metric made before
     whose name other processes use for another kind; RuntimeError when the segment is open under another service or
@@ -39,7 +40,7 @@ def open_segment(service: str | None = None, directory: str | os.PathLike[str] |
         if _default is None:  # another thread may have been first
             _default, _default_service = opened, chosen
     elif (service and service != _default_service) or (
-        directory and os.path.realpath(directory) != os.path.realpath(os.path.dirname(_default.path))
+        directory and Path(directory).resolve() != Path(_default.path).resolve().parent
     ):
         raise RuntimeError(f"the metrics segment is already open, as {_default.path}: open it before the first metric")
     while _pending:
@@ -65,9 +66,9 @@ class Counter(_native.Counter):
     ) -> "Counter":
         """Name a counter: namespace, subsystem, name and unit, joined by "_"; `_total` is added when it is shown.
 
-        `labelnames` are the names for `labels()`. `segment` is where it counts (default: `open_segment()`, called at the
-        first use). Making the same counter again gives the same values. Raises ValueError for names that Prometheus does
-        not allow, and, as soon as there is a segment, for a name that exists with another type or other labels.
+        `labelnames` are the names for `labels()`. `segment` is where it counts (default: `open_segment()`, called at
+        the first use). Making the same counter again gives the same values. Raises ValueError for names that Prometheus
+        does not allow, and, as soon as there is a segment, for a name that exists with another type or other labels.
         """
         full_name = _full_name(name, namespace, subsystem, unit, suffix="_total")
         self = super().__new__(cls, full_name, documentation, _label_names(labelnames), ())

@@ -102,7 +102,20 @@ TEST_F(ExpositionTest, AHistogramOfNegativeBoundsHasNoSum) {
   constexpr std::array<double, 2> kNegative = {-1, 1};
   FamilyOrFail(*segment_, {.name = "balance", .type = MetricType::kHistogram, .bounds = kNegative});
   EXPECT_EQ(Text().find("balance_sum"), std::string::npos);
+  EXPECT_NE(Text().find("balance_count 0\n"), std::string::npos);
+  EXPECT_EQ(OpenMetrics().find("balance_count"), std::string::npos) << "OpenMetrics wants both or none";
   EXPECT_NE(Text().find("balance_bucket{le=\"-1.0\"} 0\n"), std::string::npos);
+}
+
+TEST_F(ExpositionTest, ASumThatOpenMetricsForbidsIsLeftOutThere) {
+  const Family family = FamilyOrFail(*segment_, kLatency);
+  HistogramOf(family, {}).Observe(-1);
+  EXPECT_NE(Text().find("latency_seconds_sum -1\n"), std::string::npos);
+  EXPECT_EQ(OpenMetrics().find("latency_seconds_sum"), std::string::npos);
+  HistogramOf(family, {}).Observe(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_NE(Text().find("latency_seconds_sum NaN\n"), std::string::npos);
+  EXPECT_NE(OpenMetrics().find("latency_seconds_bucket{le=\"+Inf\"} 2\n"), std::string::npos);
+  EXPECT_EQ(OpenMetrics().find("latency_seconds_sum"), std::string::npos);
 }
 
 TEST_F(ExpositionTest, AFamilyWithoutLabelsIsThereAt0AndOneWithLabelsHasNoSeries) {
