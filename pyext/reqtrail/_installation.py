@@ -30,7 +30,10 @@ async def _metrics_response(request: Request) -> Response:
 
 
 def recorder_of(app: Starlette, segment: metrics.Segment, namespace: str) -> "Recorder":
-    """Return a recorder of the requests of `app` that counts in `segment`. Raises ValueError for a namespace that no metric name begins with."""
+    """Return a recorder of the requests of `app` that counts in `segment`.
+
+    Raises ValueError for a namespace that no metric name begins with.
+    """
     return make_recorder(
         segment,
         errors_namespace=namespace,

@@ -50,8 +50,10 @@ def install(
     header_name, generator: as in `CorrelationIDMiddleware`.
 
     Call it before the application serves its first request; a second call adds only `celery` and `engine`. Does nothing
-    when the environment says REQTRAIL_ENABLED=false. Raises TypeError for anything but an application, RuntimeError
-    when it has begun to serve, ValueError for an argument out of range, OSError when the metrics segment cannot be opened.
+    when the environment says REQTRAIL_ENABLED=false.
+
+    Raises TypeError for anything but an application, RuntimeError when it has begun to serve, ValueError for an
+    argument out of range, OSError when the metrics segment cannot be opened.
     """
     if not enabled():
         return

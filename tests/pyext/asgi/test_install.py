@@ -27,8 +27,8 @@ async def _dependency() -> str | None:
 
 
 def _routes(app: FastAPI, seen: list[Any]) -> None:
-    @app.get("/item/{id}")
-    async def item(id: int, request: Request, of_dependency: str | None = Depends(_dependency)) -> list[str | None]:
+    @app.get("/item/{number}")
+    async def item(number: int, request: Request, of_dependency: str | None = Depends(_dependency)) -> list[str | None]:
         return [reqtrail.get_request_id(), request.state.request_id, of_dependency]
 
     @app.get("/thread")
@@ -234,7 +234,7 @@ def test_an_application_that_serves_already_is_refused() -> None:
         reqtrail.install(app, log_level=None)
 
 
-@pytest.mark.parametrize("app", [None, 5, reqtrail.CorrelationIDMiddleware(_dependency), APIRouter()])
+@pytest.mark.parametrize("app", [None, 5, reqtrail.CorrelationIDMiddleware(FastAPI()), APIRouter()])
 def test_what_is_no_application_is_refused_and_told_what_is(app: Any) -> None:
     with pytest.raises(TypeError, match=r"must be a Starlette or FastAPI application, not .*CorrelationIDMiddleware"):
         reqtrail.install(app)
