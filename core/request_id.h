@@ -33,9 +33,9 @@ inline constexpr std::array<bool, 256> kRequestIdBytes = RequestIdByteTable();
 [[nodiscard]] constexpr RequestIdFault CheckRequestId(std::string_view id) noexcept {
   if (id.empty()) return RequestIdFault::kEmpty;
   if (id.size() > kRequestIdMaxBytes) return RequestIdFault::kTooLong;
-  for (const char byte : id) {
-    if (!detail::kRequestIdBytes[static_cast<unsigned char>(byte)]) return RequestIdFault::kForbiddenByte;
-  }
+  bool allowed = true;  // without an early exit: ids are good, and the loop is shorter
+  for (const char byte : id) allowed &= detail::kRequestIdBytes[static_cast<unsigned char>(byte)];
+  if (!allowed) return RequestIdFault::kForbiddenByte;
   return RequestIdFault::kNone;
 }
 

@@ -14,7 +14,6 @@ constexpr std::uint32_t kMinRecordsPerShard = 32;
 
 shmem_request_hook_type previous_request_hook = nullptr;
 shmem_startup_hook_type previous_startup_hook = nullptr;
-LWLockPadded* shard_locks = nullptr;
 
 // Few records make few shards: ids do not spread evenly over shards, and a shard of two records would forget at once.
 std::uint32_t ShardCountFor(std::uint32_t records) {
@@ -39,13 +38,6 @@ Slot* SharedState::SlotAt(std::uint32_t number) noexcept {
   return reinterpret_cast<Slot*>(reinterpret_cast<char*>(this) + kSlotsOffset) + number;
 }
 
-Shard& SharedState::ShardAt(std::uint32_t number) noexcept {
-  char* shards = reinterpret_cast<char*>(this) + kSlotsOffset + (sizeof(Slot) * slot_count_);
-  return *reinterpret_cast<Shard*>(shards + (shard_bytes_ * number));
-}
-
-LWLock* SharedState::LockOf(std::uint32_t shard) noexcept { return &shard_locks[shard].lock; }
-
 std::uint64_t SharedState::BlockBytes() {
   const auto records = static_cast<std::uint32_t>(MaxRecords());
   const std::uint32_t shards = ShardCountFor(records);
@@ -65,7 +57,7 @@ void SharedState::OnStartup() {
   LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
   auto* state = static_cast<SharedState*>(ShmemInitStruct(kName, BlockBytes(), &found));
   if (!found) state->Initialize();
-  shard_locks = GetNamedLWLockTranche(kName);
+  shard_locks_ = GetNamedLWLockTranche(kName);
   LWLockRelease(AddinShmemInitLock);
   instance_ = state;
 }
@@ -76,6 +68,7 @@ void SharedState::Initialize() {
   shard_count_ = ShardCountFor(records);
   shard_bytes_ = Shard::Bytes(LargestShard(records, shard_count_));
   slot_count_ = static_cast<std::uint32_t>(MaxBackends);
+  shards_offset_ = kSlotsOffset + (sizeof(Slot) * slot_count_);
   // Without strong randomness the chains are only easier to guess: not worth failing the server's start.
   if (!pg_strong_random(&hash_seed_, sizeof hash_seed_)) hash_seed_ = static_cast<std::uint64_t>(GetCurrentTimestamp());
   pg_atomic_init_u64(&ignored_ids, 0);

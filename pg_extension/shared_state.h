@@ -27,8 +27,10 @@ class SharedState {
   [[nodiscard]] std::uint32_t ShardNumber(std::uint64_t hash) const noexcept {
     return static_cast<std::uint32_t>(hash >> 32U) & (shard_count_ - 1);
   }
-  [[nodiscard]] Shard& ShardAt(std::uint32_t number) noexcept;
-  [[nodiscard]] static LWLock* LockOf(std::uint32_t shard) noexcept;
+  [[nodiscard]] Shard& ShardAt(std::uint32_t number) noexcept {
+    return *reinterpret_cast<Shard*>(reinterpret_cast<char*>(this) + shards_offset_ + (shard_bytes_ * number));
+  }
+  [[nodiscard]] static LWLock* LockOf(std::uint32_t shard) noexcept { return &shard_locks_[shard].lock; }
 
   [[nodiscard]] std::uint32_t SlotCount() const noexcept { return slot_count_; }
   /// nullptr for a process that is no backend (number >= SlotCount()).
@@ -41,17 +43,19 @@ class SharedState {
 
  private:
   static inline SharedState* instance_ = nullptr;
+  static inline LWLockPadded* shard_locks_ = nullptr;  // one per shard
 
   static std::uint64_t BlockBytes();
   static void OnRequest();
   static void OnStartup();
   void Initialize();
 
-  std::uint64_t bytes_;        // size of the whole block
-  std::uint64_t hash_seed_;    // random per server start
-  std::uint64_t shard_bytes_;  // distance between two shards
-  std::uint32_t shard_count_;  // a power of two
-  std::uint32_t slot_count_;   // MaxBackends
+  std::uint64_t bytes_;          // size of the whole block
+  std::uint64_t hash_seed_;      // random per server start
+  std::uint64_t shards_offset_;  // where the first shard is
+  std::uint64_t shard_bytes_;    // distance between two shards
+  std::uint32_t shard_count_;    // a power of two
+  std::uint32_t slot_count_;     // MaxBackends
 };
 static_assert(std::is_trivially_destructible_v<SharedState>);
 
