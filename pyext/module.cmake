@@ -11,10 +11,13 @@ pybind11_add_module(_native
   pyext/awaitable.cpp
   pyext/http_metrics.cpp
   pyext/instrument_fault.cpp
+  pyext/json_log_formatter.cpp
+  pyext/json_value.cpp
   pyext/metric_arguments.cpp
   pyext/metric_types.cpp
   pyext/metrics_module.cpp
   pyext/module.cpp
+  pyext/record_attributes.cpp
   pyext/request_context.cpp
   pyext/request_headers.cpp
   pyext/request_recorder.cpp)

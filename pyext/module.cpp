@@ -5,6 +5,7 @@
 #include "core/id_generator.h"
 #include "core/request_id.h"
 #include "pyext/asgi_module.h"
+#include "pyext/json_log_formatter.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
 
@@ -30,6 +31,9 @@ PYBIND11_MODULE(_native, m) {
   if (!reqtrail::InitRequestContext()) throw py::error_already_set();
   m.attr("request_id_var") = py::reinterpret_borrow<py::object>(reqtrail::RequestIdVar());
   reqtrail::BindAsgi(m);
+  PyObject* record_formatter = reqtrail::MakeRecordFormatterType();
+  if (record_formatter == nullptr) throw py::error_already_set();
+  m.attr("RecordFormatter") = py::reinterpret_steal<py::object>(record_formatter);
   m.def("is_request_id", [](const py::str& id) { return *RequestIdFaultOf(id) == '\0'; }, py::arg("id"));
   m.def("request_id_fault", &RequestIdFaultOf, py::arg("id"));
   m.def("generate_uuid4", [] {

@@ -1,11 +1,16 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
+from logging import LogRecord
 from typing import Any, final
 
 from typing_extensions import Self
 
 __version__: str
 request_id_var: ContextVar[str]
+
+class RecordFormatter:
+    def configure(self, origin: str, ascii_only: bool, /) -> None: ...
+    def format(self, record: LogRecord, /) -> str: ...
 
 def is_request_id(id: str) -> bool: ...
 def request_id_fault(id: str) -> str: ...

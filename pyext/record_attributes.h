@@ -1,0 +1,69 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <array>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace reqtrail {
+
+/// The attributes of a logging.LogRecord that a log line has a place for. Those from kEndpoint to kUserId are extras
+/// that carry the same name in the line, in this order. Add a name in record_attributes.cpp when you add one here.
+enum RecordAttribute : std::size_t {  // NOLINT(performance-enum-size): an index
+  kName,
+  kMsg,
+  kArgs,
+  kLevelname,
+  kModule,
+  kFuncName,
+  kLineno,
+  kCreated,
+  kExcInfo,
+  kExcText,
+  kStackInfo,
+  kRequestId,
+  kOrigin,
+  kEndpoint,
+  kMethod,
+  kStatusCode,
+  kDuration,
+  kTask,
+  kTaskId,
+  kErrorType,
+  kErrorMessage,
+  kUserId,
+  kRecordAttributes,
+};
+
+/// The name of an attribute, static and NUL-terminated.
+[[nodiscard]] const char* NameOf(RecordAttribute attribute) noexcept;
+
+/// What one record holds, read once. Owns what it holds, because str() of one value may run code that changes the
+/// record.
+class RecordAttributes {
+ public:
+  using Extra = std::pair<pybind11::object, pybind11::object>;
+
+  /// Reads the `__dict__` of a record. REQUIRES: the GIL, and InitRecordAttributes before. Runs no Python code. Throws
+  /// std::bad_alloc.
+  explicit RecordAttributes(PyObject* dict);
+
+  /// Empty when the record has no such attribute, or None there.
+  [[nodiscard]] const pybind11::object& operator[](RecordAttribute attribute) const noexcept {
+    return values_[attribute];  // NOLINT(cppcoreguidelines-pro-bounds-constant-array-index): an enumerator
+  }
+
+  /// What the application added under names of its own, in the order in which it did.
+  [[nodiscard]] const std::vector<Extra>& extras() const noexcept { return extras_; }
+
+ private:
+  std::array<pybind11::object, kRecordAttributes> values_;
+  std::vector<Extra> extras_;
+};
+
+/// Makes the table of names; it lives as long as the process. False with a Python error set.
+[[nodiscard]] bool InitRecordAttributes();
+
+}  // namespace reqtrail
