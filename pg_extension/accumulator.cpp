@@ -1,5 +1,6 @@
 #include "pg_extension/accumulator.h"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -51,7 +52,7 @@ State state;
 
 std::int64_t MonotonicNanoseconds() noexcept {
   timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  static_cast<void>(clock_gettime(CLOCK_MONOTONIC, &now));  // fails for no clock that exists
   return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
 }
 
@@ -171,7 +172,7 @@ void CountTime() noexcept {
   const std::int64_t step = MonotonicNanoseconds() - state.step_start;
   state.statement_time += step;
   counters.total_time += step;
-  if (state.statement_time > counters.max_time) counters.max_time = state.statement_time;
+  counters.max_time = std::max(counters.max_time, state.statement_time);
 }
 
 }  // namespace
@@ -240,7 +241,7 @@ void ExpectEnd() noexcept {
 void CountError(bool fatal) noexcept {
   const RequestId* id = RequestIdInEffect();
   if ((id == nullptr && !state.part.open) || !CanRecord()) return;
-  if (!state.part.open) OpenPart(*id);
+  if (!state.part.open && id != nullptr) OpenPart(*id);
   ++state.part.counters.errors;
   // Syntax, planning, permissions: it failed before it could start.
   if (state.phase == Phase::kBetween && !fatal) ++state.part.counters.statements;

@@ -2,8 +2,6 @@
 
 #include <cstdint>
 
-namespace reqtrail {
-
 /// What this backend has done for a request since the last flush: the "part" of the transaction under way.
 ///
 /// A part is opened when an id comes into effect, is closed (flushed into the ring) when another id, another role or
@@ -13,7 +11,7 @@ namespace reqtrail {
 ///
 /// Backend-local, no locks but the ring's in a flush. Functions marked "cannot fail" raise no error and allocate
 /// nothing.
-namespace accumulator {
+namespace reqtrail::accumulator {
 
 /// The setting changed. Takes effect when the running top-level statement has ended. Cannot fail.
 void RequestIdChanged() noexcept;
@@ -44,5 +42,4 @@ void CountError(bool fatal) noexcept;
 /// The transaction has ended (at XACT_EVENT_COMMIT, PREPARE or ABORT). Cannot fail.
 void EndTransaction(bool rolled_back) noexcept;
 
-}  // namespace accumulator
-}  // namespace reqtrail
+}  // namespace reqtrail::accumulator

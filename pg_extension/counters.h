@@ -38,11 +38,7 @@ struct Counters {
 };
 static_assert(std::is_standard_layout_v<Counters> && std::is_trivially_copyable_v<Counters>);
 
-inline constexpr int kCounterCount = 0
-#define REQTRAIL_ONE(kind, name) +1
-    REQTRAIL_COUNTERS(REQTRAIL_ONE)
-#undef REQTRAIL_ONE
-    ;
+inline constexpr int kCounterCount = sizeof(Counters) / sizeof(std::int64_t);
 
 template <CounterKind kKind>
 constexpr std::int64_t MergeCounter(std::int64_t a, std::int64_t b) noexcept {

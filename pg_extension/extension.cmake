@@ -20,9 +20,7 @@ set_target_properties(pg_stat_requests PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIREC
 target_compile_definitions(pg_stat_requests PRIVATE _GNU_SOURCE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 target_include_directories(pg_stat_requests SYSTEM PRIVATE ${PG_includedir-server})
 target_link_libraries(pg_stat_requests PRIVATE reqtrail_flags c gcc)
-# -Wclobbered means a variable inside the server's PG_TRY macro, which is not changed between sigsetjmp and siglongjmp.
 target_compile_options(pg_stat_requests PRIVATE
   -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-strict-aliasing -fwrapv -fno-omit-frame-pointer)
-target_compile_options(pg_stat_requests PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-clobbered>)
 # The server provides the symbols that stay undefined; none of them may be of libstdc++.
 target_link_options(pg_stat_requests PRIVATE -nodefaultlibs -Wl,--as-needed)

@@ -6,6 +6,11 @@
 #include "pg_extension/compat.h"
 #include "pg_extension/settings.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+// It means a variable inside the server's PG_TRY, which does not change between sigsetjmp and siglongjmp.
+#pragma GCC diagnostic ignored "-Wclobbered"
+#endif
+
 namespace reqtrail {
 namespace {
 

@@ -7,7 +7,8 @@ extern "C" {
 
 REQTRAIL_MODULE_MAGIC("pg_stat_requests", REQTRAIL_VERSION);
 
-PGDLLEXPORT void _PG_init(void);
+// The server calls it by this name.
+PGDLLEXPORT void _PG_init(void);  // NOLINT(*-reserved-identifier,cert-dcl*): its name
 
 void _PG_init(void) {
   if (!process_shared_preload_libraries_in_progress) {

@@ -2,13 +2,11 @@
 
 #include "pg_extension/shared_state.h"
 
-namespace reqtrail {
-
 /// The finished work of all requests: the shards, each behind its lock.
 ///
 /// Locking: each function takes one shard's lock at a time and holds no other. Those marked "cannot fail" raise no
 /// error, so they may run after the commit record is written. REQUIRES for all: SharedState::Get() != nullptr.
-namespace ring {
+namespace reqtrail::ring {
 
 [[nodiscard]] std::uint64_t Hash(const RequestId& id) noexcept;
 
@@ -37,5 +35,4 @@ struct Totals {
 /// Forgets all records and totals. Cannot fail.
 void Clear() noexcept;
 
-}  // namespace ring
-}  // namespace reqtrail
+}  // namespace reqtrail::ring

@@ -60,7 +60,7 @@ void AssignRequestIdSetting(const char*, void* extra) {
 void DefineSettings() {
   DefineCustomStringVariable(
       kRequestIdSetting, "The request that this session works for.",
-      "1 to 128 characters of A-Z, a-z, 0-9, \".\", \"_\" and \"-\"; empty: none. Usually set with SET LOCAL.",
+      R"(1 to 128 characters of A-Z, a-z, 0-9, ".", "_" and "-"; empty: none. Usually set with SET LOCAL.)",
       &request_id_text, "", PGC_USERSET, 0, &CheckRequestIdSetting, &AssignRequestIdSetting, nullptr);
   DefineCustomIntVariable("pg_stat_requests.max", "Number of requests that are remembered.",
                           "When there are more, the ones that came first give way.", &max_records, kDefaultMax,

@@ -1,5 +1,6 @@
 #include "pg_extension/shard.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <new>
@@ -84,7 +85,7 @@ std::uint32_t Shard::TakeRecord() noexcept {
   const Record& victim = Records()[number];
   Unlink(victim.hash, number);
   ++totals_.overwritten;
-  if (victim.counters.last_seen > totals_.overwritten_until) totals_.overwritten_until = victim.counters.last_seen;
+  totals_.overwritten_until = std::max(totals_.overwritten_until, victim.counters.last_seen);
   return number;
 }
 

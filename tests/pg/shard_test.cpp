@@ -225,7 +225,7 @@ TEST_P(ShardChurn, StaysExactUnderRandomWork) {
   const auto [capacity, keys, hashes] = GetParam();
   const OwnedShard shard(capacity);
   Model model(capacity);
-  std::mt19937 random(capacity * 31 + keys);  // NOLINT(cert-msc32-c,cert-msc51-cpp): a failure must be repeatable
+  std::mt19937 random((capacity * 31) + keys);  // NOLINT(cert-msc32-c,cert-msc51-cpp): a failure must be repeatable
   const auto key_of = [&](std::uint32_t number) { return Key("id" + std::to_string(number / 2), 1 + (number % 2), 1); };
   // Few hashes also wrap around the end of the index.
   const auto hash_of = [&, hashes = hashes](const RequestKey& key) {
@@ -260,12 +260,12 @@ INSTANTIATE_TEST_SUITE_P(SmallAndFull, ShardChurn,
 TEST(RequestKeyHash, SpreadsUuidsEvenlyOverShards) {
   std::array<int, 128> hits{};
   for (int i = 0; i < 128 * 200; ++i) {
-    std::array<char, 40> id{};
-    std::snprintf(id.data(), id.size(), "4f1c2b6e-8d0a-4f7e-9b1a-%012d", i);
-    ++hits.at((HashRequestId(id.data(), kSeed) >> 32U) % hits.size());
+    const std::string number = std::to_string(i);
+    const std::string id = "4f1c2b6e-8d0a-4f7e-9b1a-" + std::string(12 - number.size(), '0') + number;
+    ++hits.at((HashRequestId(id, kSeed) >> 32U) % hits.size());
   }
-  EXPECT_GT(*std::min_element(hits.begin(), hits.end()), 130);
-  EXPECT_LT(*std::max_element(hits.begin(), hits.end()), 270);
+  EXPECT_GT(*std::ranges::min_element(hits), 130);
+  EXPECT_LT(*std::ranges::max_element(hits), 270);
 }
 
 TEST(RequestKeyHash, DependsOnTheSeedAndOnEachByte) {
