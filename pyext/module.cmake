@@ -20,7 +20,8 @@ pybind11_add_module(_native
   pyext/record_attributes.cpp
   pyext/request_context.cpp
   pyext/request_headers.cpp
-  pyext/request_recorder.cpp)
+  pyext/request_recorder.cpp
+  worker_hooks/task_request_id.cpp)
 target_link_libraries(_native PRIVATE reqtrail_metrics)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 # CPython's own macros (Py_RETURN_NONE, slot tables) convert between function pointers and void *.

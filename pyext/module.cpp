@@ -8,6 +8,7 @@
 #include "pyext/json_log_formatter.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
+#include "worker_hooks/task_request_id.h"
 
 namespace py = pybind11;
 
@@ -33,6 +34,7 @@ PYBIND11_MODULE(_native, m) {
   reqtrail::BindAsgi(m);
   PyObject* record_formatter = reqtrail::MakeRecordFormatterType();
   if (record_formatter == nullptr) throw py::error_already_set();
+  if (!reqtrail::AddTaskHooks(m.ptr(), reqtrail::RequestIdVar())) throw py::error_already_set();
   m.attr("RecordFormatter") = py::reinterpret_steal<py::object>(record_formatter);
   m.def("is_request_id", [](const py::str& id) { return *RequestIdFaultOf(id) == '\0'; }, py::arg("id"));
   m.def("request_id_fault", &RequestIdFaultOf, py::arg("id"));

@@ -1,0 +1,166 @@
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+import reqtrail
+from tests.worker_hooks import worker_app
+from tests.worker_hooks.conftest import Worker
+
+WAIT = 20
+
+
+def published(request_id: str | None, publish: Any) -> Any:
+    """What `publish()` returns, called while working for a request."""
+    if request_id is None:
+        return publish()
+    token = reqtrail.set_request_id(request_id)
+    try:
+        return publish()
+    finally:
+        reqtrail.reset_request_id(token)
+
+
+def test_the_task_runs_with_the_publishers_id(prefork: Worker) -> None:
+    result = published("request-1", worker_app.look.delay)
+    seen = result.get(timeout=WAIT)
+    assert (seen["current"], seen["header"]) == ("request-1", "request-1")
+    [line] = prefork.lines_of(result.id)
+    assert {key: line[key] for key in ("level", "logger", "message", "origin", "request_id", "task", "state")} == {
+        "level": "INFO",
+        "logger": "reqtrail.task",
+        "message": "task tests.worker_hooks.worker_app.look SUCCESS",
+        "origin": "worker",
+        "request_id": "request-1",
+        "task": "tests.worker_hooks.worker_app.look",
+        "state": "SUCCESS",
+    }
+    assert 0 < line["duration"] < WAIT
+    [own_line] = [found for found in prefork.lines() if found["message"] == "looking"]
+    assert own_line["request_id"] == "request-1"
+
+
+@pytest.mark.parametrize(
+    "publish",
+    [
+        lambda: worker_app.look.apply_async(headers={"request_id": "stale", "tenant": "7"}),
+        lambda: worker_app.app.send_task("tests.worker_hooks.worker_app.look"),
+        lambda: worker_app.look.si().apply_async(countdown=0.1),
+        lambda: worker_app.two_in_a_chain().apply_async(),
+    ],
+    ids=["own headers", "by name", "countdown", "chain"],
+)
+def test_every_way_to_publish_carries_it(prefork: Worker, publish: Any) -> None:
+    assert published("request-2", publish).get(timeout=WAIT)["current"] == "request-2"
+
+
+def test_a_task_published_by_a_task_works_for_the_same_request(prefork: Worker) -> None:
+    inner_id = published("request-3", worker_app.nested.delay).get(timeout=WAIT)
+    assert worker_app.app.AsyncResult(inner_id).get(timeout=WAIT)["current"] == "request-3"
+
+
+def test_a_retry_keeps_the_id_and_its_headers_do_not_grow(prefork: Worker) -> None:
+    result = published("request-4", worker_app.retried.delay)
+    seen = result.get(timeout=WAIT)
+    assert (seen["current"], seen["retries"]) == ("request-4", 2)
+    assert (seen["headers"] or {}).get("request_id", "request-4") == "request-4"
+    lines = prefork.lines_of(result.id, at_least=3)  # of two processes, so in any order
+    assert sorted((line["state"], line["request_id"], line["level"]) for line in lines) == [
+        ("RETRY", "request-4", "INFO"),
+        ("RETRY", "request-4", "INFO"),
+        ("SUCCESS", "request-4", "INFO"),
+    ]
+
+
+def test_concurrent_tasks_keep_their_own_ids(prefork: Worker) -> None:
+    results = {f"request-5-{n}": published(f"request-5-{n}", lambda: worker_app.look.delay(wait=0.3)) for n in range(4)}
+    seen = {request_id: result.get(timeout=WAIT) for request_id, result in results.items()}
+    assert {request_id: one["current"] for request_id, one in seen.items()} == {each: each for each in results}
+    assert all(one["unchanged"] for one in seen.values())
+    assert len({one["pid"] for one in seen.values()}) == 2
+
+
+def test_outside_of_a_request_the_root_task_is_the_request(prefork: Worker) -> None:
+    result = worker_app.look.delay()
+    assert result.get(timeout=WAIT)["current"] == result.id
+    chained = worker_app.two_in_a_chain().apply_async()
+    assert chained.get(timeout=WAIT)["current"] == chained.parent.id
+
+
+@pytest.mark.parametrize("bad", ["x'; DROP TABLE t", "a" * 129, "", "é", 7, None, ["a"]])
+def test_a_bad_id_from_the_broker_is_replaced(prefork: Worker, bad: object) -> None:
+    task_id = str(uuid.uuid4())
+    with worker_app.app.connection_for_write() as connection:
+        connection.default_channel.client.ping()
+        connection.Producer().publish(
+            [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
+            serializer="json",
+            routing_key="celery",
+            headers={
+                "lang": "py", "task": "tests.worker_hooks.worker_app.look", "id": task_id, "root_id": "root'; --",
+                "request_id": bad,
+            },
+            correlation_id=task_id,
+        )  # fmt: skip
+    current = worker_app.app.AsyncResult(task_id).get(timeout=WAIT)["current"]
+    assert str(uuid.UUID(current)) == current
+    assert current != task_id
+    [line] = prefork.lines_of(task_id)
+    assert line["request_id"] == current
+
+
+def test_a_failed_task_is_one_error_line_with_its_traceback(prefork: Worker) -> None:
+    result = published("request-6", worker_app.fail.delay)
+    with pytest.raises(ValueError, match="no such repository"):
+        result.get(timeout=WAIT)
+    [line] = prefork.lines_of(result.id)
+    assert (line["level"], line["state"], line["request_id"]) == ("ERROR", "FAILURE", "request-6")
+    assert (line["error_type"], line["error_message"]) == ("ValueError", "no such repository")
+    assert line["exception"].startswith("Traceback (most recent call last):\n")
+    assert 'raise ValueError("no such repository")' in line["exception"]
+    assert line["duration"] > 0
+    assert prefork.errors_about("no such repository") == [line]
+
+
+def test_a_failure_that_the_task_declares_is_no_error(prefork: Worker) -> None:
+    result = published("request-7", worker_app.fail_as_expected.delay)
+    with pytest.raises(KeyError):
+        result.get(timeout=WAIT)
+    [line] = prefork.lines_of(result.id)
+    assert (line["level"], line["state"], line["error_type"]) == ("INFO", "FAILURE", "KeyError")
+    assert "exception" not in line
+
+
+@pytest.mark.parametrize(
+    ("task", "error_type"), [(worker_app.sleep_too_long, "TimeLimitExceeded"), (worker_app.die, "WorkerLostError")]
+)
+def test_a_task_whose_process_is_killed_is_one_error_line(prefork: Worker, task: Any, error_type: str) -> None:
+    result = published(f"request-{error_type}", task.delay)
+    with pytest.raises(Exception, match=r"."):
+        result.get(timeout=WAIT)
+    published(None, worker_app.look.delay).get(timeout=WAIT)  # by then all of it has been told
+    [line] = prefork.lines_of(result.id)
+    assert (line["level"], line["state"], line["error_type"]) == ("ERROR", "FAILURE", error_type)
+    assert line["request_id"] == f"request-{error_type}"
+    assert [found for found in prefork.errors_about(error_type) if "exception" in found] == [line]
+
+
+@pytest.mark.parametrize("terminate", [False, True], ids=["before it starts", "while it runs"])
+def test_a_revoked_task_is_one_line(prefork: Worker, terminate: bool) -> None:
+    countdown = 0 if terminate else 1
+    result = published("request-revoked", lambda: worker_app.look.apply_async(kwargs={"wait": 20}, countdown=countdown))
+    while not any(result.id in line["message"] and "received" in line["message"] for line in prefork.lines()):
+        time.sleep(0.02)
+    result.revoke(terminate=terminate)
+    [line] = prefork.lines_of(result.id)
+    assert (line["level"], line["state"], line["request_id"]) == ("INFO", "REVOKED", "request-revoked")
+
+
+def test_a_task_run_in_place_works_for_its_callers_request(prefork: Worker) -> None:
+    assert published("request-8", worker_app.eager_inside.delay).get(timeout=WAIT) == ["request-8"] * 3
+
+
+def test_celerys_own_lines_about_the_end_are_gone(prefork: Worker) -> None:
+    published("request-9", worker_app.look.delay).get(timeout=WAIT)
+    assert not [line for line in prefork.lines() if line["logger"] == "celery.app.trace"]

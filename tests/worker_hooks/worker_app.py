@@ -1,0 +1,84 @@
+"""The Celery application that the tests run a real worker of: its tasks return what they see."""
+
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+from celery import Celery, chain
+
+import reqtrail
+
+REDIS = os.environ.get("WORKER_APP_REDIS", "redis://127.0.0.1:1/0")
+
+app = Celery("worker_app", broker=REDIS, backend=REDIS)
+app.conf.update(broker_connection_retry_on_startup=True, task_send_sent_event=False)
+logger = logging.getLogger("worker_app")
+
+reqtrail.celery.install(app)
+
+
+def seen(task: Any) -> dict[str, Any]:
+    """What a running task sees of its request."""
+    return {
+        "current": reqtrail.get_request_id(),
+        "header": task.request.get("request_id"),
+        "retries": task.request.retries,
+        "headers": task.request.headers,
+    }
+
+
+@app.task(bind=True)  # type: ignore[untyped-decorator]  # Celery ships no types
+def look(self: Any, *_: Any, wait: float = 0.0) -> dict[str, Any]:
+    before = seen(self)
+    time.sleep(wait)
+    after = seen(self)
+    logger.info("looking")
+    return {**before, "unchanged": before == after, "thread": threading.get_ident(), "pid": os.getpid()}
+
+
+@app.task(bind=True)  # type: ignore[untyped-decorator]
+def nested(self: Any) -> str:
+    """Publish from inside a task, and return the id of the published one."""
+    return str(look.delay().id)
+
+
+@app.task(bind=True, max_retries=3)  # type: ignore[untyped-decorator]
+def retried(self: Any) -> dict[str, Any]:
+    if self.request.retries < 2:
+        raise self.retry(countdown=0)
+    return seen(self)
+
+
+@app.task  # type: ignore[untyped-decorator]
+def fail() -> None:
+    raise ValueError("no such repository")
+
+
+@app.task(throws=(KeyError,))  # type: ignore[untyped-decorator]
+def fail_as_expected() -> None:
+    raise KeyError("expected")
+
+
+@app.task(time_limit=1)  # type: ignore[untyped-decorator]
+def sleep_too_long() -> None:
+    time.sleep(60)
+
+
+@app.task  # type: ignore[untyped-decorator]
+def die() -> None:
+    os._exit(9)
+
+
+@app.task(bind=True)  # type: ignore[untyped-decorator]
+def eager_inside(self: Any) -> list[Any]:
+    """Run a task in place and return the ids before, inside and after."""
+    before = reqtrail.get_request_id()
+    inside = look.apply().result["current"]
+    return [before, inside, reqtrail.get_request_id()]
+
+
+def two_in_a_chain() -> Any:
+    """A canvas of two tasks, of which the worker publishes the second."""
+    return chain(look.si(), look.si())
