@@ -127,11 +127,11 @@ std::string_view FamilyName(const FamilyEntry& family) noexcept {
 }
 
 std::string_view FamilyHelp(const FamilyEntry& family) noexcept {
-  return TextBehind(family, family.bound_count * sizeof(double) + family.name_bytes, family.help_bytes);
+  return TextBehind(family, (family.bound_count * sizeof(double)) + family.name_bytes, family.help_bytes);
 }
 
 std::string_view PackedLabelNames(const FamilyEntry& family) noexcept {
-  return TextBehind(family, family.bound_count * sizeof(double) + family.name_bytes + family.help_bytes,
+  return TextBehind(family, (family.bound_count * sizeof(double)) + family.name_bytes + family.help_bytes,
                     family.label_names_bytes);
 }
 

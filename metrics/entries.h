@@ -14,10 +14,13 @@ namespace reqtrail {
 /// What a family is. The text and the numbers are copied into the segment.
 struct FamilySpec {
   std::string_view name;  ///< a counter's name without `_total`
+  // Each further member has an initializer because GCC 12 warns where a designated initializer leaves one out.
+  // NOLINTBEGIN(readability-redundant-member-init): see above
   std::string_view help = {};
   MetricType type = MetricType::kCounter;
   std::span<const std::string_view> label_names = {};
   std::span<const double> bounds = {};  ///< histograms: upper bounds, ascending, without +Inf; else empty
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 /// Each label of a family's overflow series has this value.

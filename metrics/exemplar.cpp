@@ -19,8 +19,8 @@ constexpr std::uint64_t Mix(std::uint64_t check, std::uint64_t word) noexcept {
 
 std::uint64_t UnixNanoseconds() noexcept {
   timespec now{};
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);  // a quarter of the price of the fine one, and exact to the tick
-  return static_cast<std::uint64_t>(now.tv_sec) * kNanosecondsPerSecond + static_cast<std::uint64_t>(now.tv_nsec);
+  (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);  // a quarter of the price of the fine one, and exact to the tick
+  return (static_cast<std::uint64_t>(now.tv_sec) * kNanosecondsPerSecond) + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 void StoreWords(ExemplarSlot& slot, double value, ExemplarKind kind, std::string_view payload) noexcept {

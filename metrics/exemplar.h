@@ -35,7 +35,7 @@ struct ExemplarSlot {
   std::array<std::atomic<std::uint64_t>, kExemplarPayloadWords> payload;
 };
 
-enum class ExemplarKind : std::uint32_t {
+enum class ExemplarKind : std::uint8_t {
   kRequestId = 1,  ///< the payload is the value of the label `request_id`
   kLabels = 2,     ///< the payload is pairs: a length byte and a name, a length byte and a value
 };

@@ -31,7 +31,7 @@ class HistogramHandle {
 
   /// The bytes that a histogram with this many upper bounds (+Inf not among them) takes in the segment.
   [[nodiscard]] static constexpr std::size_t CellsBytes(std::size_t bounds) noexcept {
-    return (bounds + 2) * sizeof(std::atomic<std::uint64_t>) + (bounds + 1) * sizeof(ExemplarSlot);
+    return ((bounds + 2) * sizeof(std::atomic<std::uint64_t>)) + ((bounds + 1) * sizeof(ExemplarSlot));
   }
 
   /// Counts `value` in its bucket (the first whose bound is not smaller; NaN in +Inf) and adds it to the sum.

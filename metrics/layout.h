@@ -56,9 +56,12 @@ struct SegmentHeader {
   alignas(kEntryAlign) std::atomic<std::uint64_t> series_dropped;
 };
 
+// 32 bits each because the file's structures are made of 32 and 64 bits.
+// NOLINTBEGIN(performance-enum-size): see above
 enum class EntryKind : std::uint32_t { kFamily = 1, kSeries = 2 };
 
 enum class MetricType : std::uint32_t { kCounter = 1, kHistogram = 2 };
+// NOLINTEND(performance-enum-size)
 
 struct EntryHead {
   EntryKind kind;

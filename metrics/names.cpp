@@ -22,18 +22,17 @@ std::string Fault(std::string_view what, std::string_view name) {
 
 bool IsMetricName(std::string_view name) noexcept {
   if (name.empty() || IsDigit(name.front())) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c) || c == ':'; });
+  return std::ranges::all_of(name, [](char c) { return IsLetter(c) || IsDigit(c) || c == ':'; });
 }
 
 bool IsLabelName(std::string_view name) noexcept {
   if (name.empty() || IsDigit(name.front()) || name.starts_with("__")) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || IsDigit(c); });
+  return std::ranges::all_of(name, [](char c) { return IsLetter(c) || IsDigit(c); });
 }
 
 bool IsServiceName(std::string_view service) noexcept {
   if (service.empty() || service.size() > kServiceNameMaxBytes || service.front() == '.') return false;
-  return std::all_of(service.begin(), service.end(),
-                     [](char c) { return IsLetter(c) || IsDigit(c) || c == '.' || c == '-'; });
+  return std::ranges::all_of(service, [](char c) { return IsLetter(c) || IsDigit(c) || c == '.' || c == '-'; });
 }
 
 std::optional<std::string> LabelNamesFault(std::span<const std::string_view> names, std::string_view reserved) {

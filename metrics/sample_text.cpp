@@ -62,7 +62,7 @@ void AppendBound(std::string& out, double bound) {
 void AppendSeconds(std::string& out, std::uint64_t unix_ns) {
   const std::uint64_t milliseconds = unix_ns / kNanosecondsPerMillisecond;
   AppendChars(out, milliseconds / kMillisecondsPerSecond);
-  const std::string fraction = std::to_string(kMillisecondsPerSecond + milliseconds % kMillisecondsPerSecond);
+  const std::string fraction = std::to_string(kMillisecondsPerSecond + (milliseconds % kMillisecondsPerSecond));
   out += '.';
   out.append(fraction, 1);
 }

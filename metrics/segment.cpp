@@ -45,11 +45,11 @@ MetricsError NoRoom(MetricsFault fault, int os_error, const std::string& path) {
   return {.fault = fault, .os_error = os_error, .message = std::move(message)};
 }
 
-}  // namespace
-
-CounterHandle Family::CounterAt(std::byte* cells) const noexcept {
+CounterHandle CounterAt(std::byte* cells) noexcept {
   return cells == nullptr ? CounterHandle() : CounterHandle(reinterpret_cast<CounterCell*>(cells));
 }
+
+}  // namespace
 
 HistogramHandle Family::HistogramAt(std::byte* cells) const noexcept {
   return cells == nullptr ? HistogramHandle() : HistogramHandle(cells, bounds_);
@@ -110,7 +110,7 @@ const FamilyEntry* Segment::FamilyAt(std::uint64_t offset) const noexcept {
   const EntryHead* head = EntryAt(offset);
   if (head == nullptr || head->kind != EntryKind::kFamily || head->bytes < sizeof(FamilyEntry)) return nullptr;
   const auto* family = reinterpret_cast<const FamilyEntry*>(head);
-  const std::uint64_t bytes = sizeof(FamilyEntry) + std::uint64_t{family->bound_count} * sizeof(double) +
+  const std::uint64_t bytes = sizeof(FamilyEntry) + (std::uint64_t{family->bound_count} * sizeof(double)) +
                               std::uint64_t{family->name_bytes} + family->help_bytes + family->label_names_bytes;
   return bytes <= head->bytes ? family : nullptr;
 }
@@ -163,7 +163,7 @@ Segment::Space Segment::Allocate(std::uint64_t bytes) noexcept {
   }
 }
 
-std::byte* Segment::UsableCells(const Family& family, const SeriesEntry* series) const noexcept {
+std::byte* Segment::UsableCells(const Family& family, const SeriesEntry* series) noexcept {
   const std::size_t bytes = CellsBytes(family.type_, family.bounds_.size());
   return series != nullptr && series->family == family.offset_ && series->cells_bytes == bytes ? CellsOf(*series)
                                                                                                : nullptr;
@@ -210,33 +210,34 @@ Result<Family> Segment::Bind(const FamilyEntry& entry) {
   return MetricsError{.fault = MetricsFault::kSystem, .message = "the metrics file is damaged: " + path()};
 }
 
-Result<Family> Segment::GetOrCreateFamily(const FamilySpec& given) {
-  FamilySpec spec = given;
+Result<Family> Segment::GetOrCreateFamily(const FamilySpec& spec) {
+  FamilySpec checked = spec;
   constexpr std::string_view kTotal = "_total";
-  if (spec.type == MetricType::kCounter && spec.name.ends_with(kTotal)) spec.name.remove_suffix(kTotal.size());
-  if (auto fault = SpecFault(spec)) return MetricsError{.fault = MetricsFault::kInvalid, .message = std::move(*fault)};
+  if (checked.type == MetricType::kCounter && checked.name.ends_with(kTotal)) checked.name.remove_suffix(kTotal.size());
+  if (auto fault = SpecFault(checked))
+    return MetricsError{.fault = MetricsFault::kInvalid, .message = std::move(*fault)};
 
   TextHash hasher(constants_.hash_seed);
-  hasher.Add(spec.name);
+  hasher.Add(checked.name);
   const std::uint64_t hash = hasher.Finish();
   const auto matches = [&](const EntryHead& entry) {
     if (entry.kind != EntryKind::kFamily || entry.hash != hash) return false;
     const FamilyEntry* family = FamilyAt(OffsetOf(entry));
-    return family != nullptr && FamilyName(*family) == spec.name;
+    return family != nullptr && FamilyName(*family) == checked.name;
   };
   const auto make = [&]() -> Space {
     if (file_.header().families.load(std::memory_order_relaxed) >= kMaxFamilies) return {};
-    const Space space = Allocate(FamilyBytes(spec));
-    if (space.offset != 0) WriteFamily(spec, hash, space.offset, file_.At(space.offset));
+    const Space space = Allocate(FamilyBytes(checked));
+    if (space.offset != 0) WriteFamily(checked, hash, space.offset, file_.At(space.offset));
     return space;
   };
   const Found found = FindOrInsert(hash, matches, make);
   if (found.inserted) file_.header().families.fetch_add(1, std::memory_order_relaxed);
   const FamilyEntry* family = found.entry == nullptr ? nullptr : FamilyAt(OffsetOf(*found.entry));
   if (family == nullptr) return NoRoom(found.fault, found.os_error, path());
-  if (Agrees(*family, spec)) return Bind(*family);
+  if (Agrees(*family, checked)) return Bind(*family);
   return MetricsError{.fault = MetricsFault::kConflict,
-                      .message = "Duplicated timeseries: '" + std::string(spec.name) +
+                      .message = "Duplicated timeseries: '" + std::string(checked.name) +
                                  "' exists with another type, other labels or other buckets"};
 }
 

@@ -42,7 +42,6 @@ class Family {
  private:
   friend class Segment;
 
-  [[nodiscard]] CounterHandle CounterAt(std::byte* cells) const noexcept;
   [[nodiscard]] HistogramHandle HistogramAt(std::byte* cells) const noexcept;
 
   Segment* segment_ = nullptr;
@@ -112,7 +111,7 @@ class Segment {
 
   [[nodiscard]] Space Allocate(std::uint64_t bytes) noexcept;
   [[nodiscard]] std::byte* FindOrMakeCells(const Family& family, std::span<const std::string_view> values) noexcept;
-  [[nodiscard]] std::byte* UsableCells(const Family& family, const SeriesEntry* series) const noexcept;
+  [[nodiscard]] static std::byte* UsableCells(const Family& family, const SeriesEntry* series) noexcept;
   [[nodiscard]] Result<Family> Bind(const FamilyEntry& entry);
 
   [[nodiscard]] std::atomic<std::uint64_t>& Slot(std::uint64_t index) const noexcept;

@@ -79,7 +79,8 @@ SegmentConstants NewConstants(const SegmentOptions& options, std::uint64_t set_a
   constants.capacity = options.capacity_bytes;
   constants.table_offset = sizeof(SegmentHeader);
   constants.table_slots = std::bit_ceil(2 * (options.max_series + kMaxFamilies));
-  constants.heap_offset = AlignUp(constants.table_offset + constants.table_slots * sizeof(std::uint64_t), kEntryAlign);
+  constants.heap_offset =
+      AlignUp(constants.table_offset + (constants.table_slots * sizeof(std::uint64_t)), kEntryAlign);
   constants.created_unix_ns =
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
   constants.max_series = options.max_series;
@@ -95,7 +96,7 @@ bool IsUsable(const SegmentConstants& constants, std::uint64_t file_bytes) noexc
          constants.header_bytes == sizeof(SegmentHeader) && constants.check == Checksum(constants) &&
          constants.capacity == file_bytes && constants.table_offset == sizeof(SegmentHeader) &&
          std::has_single_bit(constants.table_slots) && constants.table_slots <= std::bit_ceil(4 * kMaxSeries) &&
-         constants.heap_offset >= constants.table_offset + constants.table_slots * sizeof(std::uint64_t) &&
+         constants.heap_offset >= constants.table_offset + (constants.table_slots * sizeof(std::uint64_t)) &&
          constants.heap_offset <= constants.capacity && constants.heap_offset % kEntryAlign == 0;
 }
 
@@ -111,7 +112,7 @@ class SegmentOpener {
         path_(directory_.path + "/" + name_) {}
 
   Result<SegmentFile> Run() {
-    Result<OpeningLock> lock = Lock();
+    const Result<OpeningLock> lock = Lock();
     if (!lock.ok()) return lock.error();
     UniqueFd fd(::openat(directory_.fd.get(), name_.c_str(), kOpenFlags));
     if (!fd) return errno == ENOENT ? Create(0) : Result<SegmentFile>(OpenError(path_));
@@ -226,7 +227,7 @@ Result<SegmentFile> SegmentFile::Open(const SegmentOptions& options) {
     return MetricsError{.fault = MetricsFault::kInvalid, .message = std::move(message)};
   };
   if (!IsServiceName(options.service)) {
-    return invalid("Invalid service name (1 to 100 of A-Z, a-z, 0-9, \".\", \"_\", \"-\"; no leading dot): " +
+    return invalid("Invalid service name (1 to 100 of A-Z, a-z, 0-9, dot, underscore and hyphen; no leading dot): " +
                    options.service);
   }
   if (options.max_series == 0 || options.max_series > kMaxSeries) return invalid("max_series is not in 1..10000000");

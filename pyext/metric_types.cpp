@@ -298,7 +298,7 @@ void Deallocate(PyObject* self) {
   PyObject_GC_UnTrack(self);
   PyTypeObject* type = Py_TYPE(self);
   Clear(self);
-  MetricObject& metric = *Metric(self);
+  const MetricObject& metric = *Metric(self);
   for (PyObject* part : {metric.name, metric.documentation, metric.label_names, metric.label_values, metric.buckets,
                          metric.segment, metric.children}) {
     Py_XDECREF(part);
@@ -313,13 +313,13 @@ PyMethodDef MethodOf(const char* name, PyObject* (*method)(PyObject*, PyObject* 
 }
 
 bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* methods) {
-  std::array<PyType_Slot, 8> slots = {{{Py_tp_new, reinterpret_cast<void*>(make)},
-                                       {Py_tp_dealloc, reinterpret_cast<void*>(&Deallocate)},
-                                       {Py_tp_traverse, reinterpret_cast<void*>(&Traverse)},
-                                       {Py_tp_clear, reinterpret_cast<void*>(&Clear)},
-                                       {Py_tp_str, reinterpret_cast<void*>(&Str)},
-                                       {Py_tp_methods, methods},
-                                       {0, nullptr}}};
+  std::array<PyType_Slot, 8> slots = {{{.slot = Py_tp_new, .pfunc = reinterpret_cast<void*>(make)},
+                                       {.slot = Py_tp_dealloc, .pfunc = reinterpret_cast<void*>(&Deallocate)},
+                                       {.slot = Py_tp_traverse, .pfunc = reinterpret_cast<void*>(&Traverse)},
+                                       {.slot = Py_tp_clear, .pfunc = reinterpret_cast<void*>(&Clear)},
+                                       {.slot = Py_tp_str, .pfunc = reinterpret_cast<void*>(&Str)},
+                                       {.slot = Py_tp_methods, .pfunc = methods},
+                                       {}}};
   const std::string full_name = std::string("reqtrail._native.") + name;
   PyType_Spec spec = {full_name.c_str(), sizeof(MetricObject), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};

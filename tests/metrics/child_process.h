@@ -1,10 +1,10 @@
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <utility>
 
 namespace reqtrail {

@@ -40,7 +40,7 @@ TEST_P(DamageTest, NeitherReadersNorWritersCrash) {
   const TemporaryDirectory directory;
   Result<SegmentFile> file = SegmentFile::Open(OptionsIn(directory));
   ASSERT_TRUE(file.ok()) << file.error().message;
-  SegmentHeader& header = file.value().header();
+  const SegmentHeader& header = file.value().header();
   std::byte* bytes = file.value().At(0);
   Segment segment(std::move(file).value());
   Use(segment);
@@ -49,12 +49,13 @@ TEST_P(DamageTest, NeitherReadersNorWritersCrash) {
   const std::uint64_t heap = header.constants.heap_offset;
   const std::uint64_t used = header.next_free.load() - heap;
   for (int round = 0; round < 200; ++round) {
-    for (int i = 0; i < 4; ++i) bytes[heap + random() % used] = static_cast<std::byte>(random());
+    for (int i = 0; i < 4; ++i) bytes[heap + (random() % used)] = static_cast<std::byte>(random());
     // The heads of entries are few among the bytes, and the most dangerous: aim at them too.
-    bytes[heap + random() % (used / kEntryAlign) * kEntryAlign + random() % 48] = static_cast<std::byte>(random());
+    const std::uint64_t entry = heap + ((random() % (used / kEntryAlign)) * kEntryAlign);
+    bytes[entry + (random() % sizeof(FamilyEntry))] = static_cast<std::byte>(random());
     const std::uint64_t slot = random() % header.constants.table_slots;
-    const std::uint64_t nonsense = (static_cast<std::uint64_t>(random()) << 32U) | random() % (used / 32);
-    std::memcpy(bytes + header.constants.table_offset + slot * sizeof(nonsense), &nonsense, sizeof(nonsense));
+    const std::uint64_t nonsense = (static_cast<std::uint64_t>(random()) << 32U) | (random() % (used / 32));
+    std::memcpy(bytes + header.constants.table_offset + (slot * sizeof(nonsense)), &nonsense, sizeof(nonsense));
     EXPECT_TRUE(Expose(segment, ExpositionFormat::kOpenMetrics).ends_with("# EOF\n"));
     Use(segment);
   }

@@ -1,10 +1,10 @@
 // What several processes do to one segment at once, and what is left when they are killed.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <new>
 #include <random>
@@ -68,7 +68,7 @@ TEST(ProcessesTest, TotalsOfForkedChildrenAreExact) {
   std::vector<ChildProcess> children;
   for (unsigned i = 0; i < 8; ++i) children.emplace_back([&, i] { Work(*segment, i, 4000); });
   for (ChildProcess& child : children) EXPECT_EQ(child.Wait(), 0);
-  ExpectTotals(*segment, 8 * 4000 * 0.75, 8 * 4000);
+  ExpectTotals(*segment, 8 * 4000 * 0.75, 8UL * 4000);
 }
 
 TEST(ProcessesTest, TotalsOfProcessesThatOpenItThemselvesAreExact) {
@@ -82,7 +82,7 @@ TEST(ProcessesTest, TotalsOfProcessesThatOpenItThemselvesAreExact) {
     });
   }
   for (ChildProcess& child : children) EXPECT_EQ(child.Wait(), 0);
-  ExpectTotals(*segment, 8 * 2000 * 0.75, 8 * 2000);
+  ExpectTotals(*segment, 8 * 2000 * 0.75, 8UL * 2000);
 }
 
 TEST(ProcessesTest, ProcessesThatStartTogetherShareOneSegment) {
@@ -115,7 +115,7 @@ TEST(ProcessesTest, TotalsOfThreadsAreExactWhileScraped) {
   for (std::thread& thread : threads) thread.join();
   stop = true;
   scraper.join();
-  ExpectTotals(*segment, 4 * 2000 * 0.75, 4 * 2000);
+  ExpectTotals(*segment, 4 * 2000 * 0.75, 4UL * 2000);
 }
 
 // What the children of the storm acknowledge lives in a page of its own, so that it survives them too.
@@ -147,14 +147,13 @@ TEST(ProcessesTest, KillingProcessesAtAnyMomentLosesNothingThatWasCounted) {
       acknowledged.observations.fetch_add(1);
     }
   };
-  constexpr int kRounds = 40;
-  constexpr int kProcesses = 3;
-  std::mt19937 random(7);
-  for (int round = 0; round < kRounds; ++round) {
+  constexpr std::uint64_t kRounds = 40;
+  constexpr std::uint64_t kProcesses = 3;
+  std::mt19937 random(7);  // NOLINT(cert-msc32-c,cert-msc51-cpp): a storm that can be repeated
+  for (std::uint64_t round = 0; round < kRounds; ++round) {
     std::vector<ChildProcess> children;
-    for (int i = 0; i < kProcesses; ++i) children.emplace_back(count_for_ever);
-    const timespec pause = {.tv_sec = 0, .tv_nsec = static_cast<long>(1'000'000 + random() % 15'000'000)};
-    ::nanosleep(&pause, nullptr);
+    for (std::uint64_t i = 0; i < kProcesses; ++i) children.emplace_back(count_for_ever);
+    std::this_thread::sleep_for(std::chrono::microseconds(1000 + (random() % 15'000)));
     for (ChildProcess& child : children) child.Kill();
   }
 

@@ -1,14 +1,15 @@
 #include "metrics/segment_file.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -28,9 +29,9 @@ constexpr FamilySpec kHits = {.name = "hits", .help = "Hits"};
 
 class SegmentFileTest : public testing::Test {
  protected:
-  [[nodiscard]] double HitsOf(Segment& segment) const { return CounterOf(FamilyOrFail(segment, kHits), {}).Value(); }
+  [[nodiscard]] static double HitsOf(Segment& segment) { return CounterOf(FamilyOrFail(segment, kHits), {}).Value(); }
 
-  void HitOnce(Segment& segment) const { EXPECT_TRUE(CounterOf(FamilyOrFail(segment, kHits), {}).Inc()); }
+  static void HitOnce(Segment& segment) { EXPECT_TRUE(CounterOf(FamilyOrFail(segment, kHits), {}).Inc()); }
 
   void WriteFile(const std::string& content) const { std::ofstream(file_, std::ios::binary) << content; }
 
@@ -54,7 +55,7 @@ class SegmentFileTest : public testing::Test {
   }
 
   [[nodiscard]] MetricsError Refusal() const {
-    Result<std::unique_ptr<Segment>> segment = Segment::Open(options_);
+    const Result<std::unique_ptr<Segment>> segment = Segment::Open(options_);
     EXPECT_FALSE(segment.ok());
     return segment.ok() ? MetricsError{} : segment.error();
   }
@@ -190,7 +191,7 @@ TEST_F(SegmentFileTest, LimitsThatMakeNoSenseAreRefused) {
 
 TEST_F(SegmentFileTest, WithoutRoomForTheFileAnErrorIsReturnedAndNothingLeft) {
   const int status = ChildProcess([this] {
-                       ::signal(SIGXFSZ, SIG_IGN);
+                       (void)::signal(SIGXFSZ, SIG_IGN);
                        const rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
                        ::setrlimit(RLIMIT_FSIZE, &limit);
                        const Result<std::unique_ptr<Segment>> segment = Segment::Open(options_);
@@ -247,10 +248,11 @@ TEST(PrivateDirectoryTest, ASymbolicLinkIsRefused) {
 
 TEST(SegmentDirectoryTest, TheEnvironmentNamesItUnlessTheCallerDoes) {
   const TemporaryDirectory directory;
-  ::setenv("REQTRAIL_METRICS_DIR", directory.Join("from-environment").c_str(), 1);
-  EXPECT_EQ(OpenSegmentDirectory("").value().path, directory.Join("from-environment"));
+  const std::string named = directory.Join("from-environment");
+  ::setenv("REQTRAIL_METRICS_DIR", named.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): there is one thread
+  EXPECT_EQ(OpenSegmentDirectory("").value().path, named);
   EXPECT_EQ(OpenSegmentDirectory(directory.path()).value().path, directory.path());
-  ::unsetenv("REQTRAIL_METRICS_DIR");
+  ::unsetenv("REQTRAIL_METRICS_DIR");  // NOLINT(concurrency-mt-unsafe): there is one thread
 }
 
 }  // namespace

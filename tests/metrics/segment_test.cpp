@@ -129,7 +129,7 @@ TEST_F(SegmentTest, TheFirstHelpTextStays) {
 TEST_F(SegmentTest, DefinitionsThatPrometheusWouldRefuseAreRefused) {
   constexpr std::array<std::string_view, 1> kReserved = {"le"};
   constexpr std::array<double, 2> kUnsorted = {2, 1};
-  const std::string huge(65 * 1024, 'x');
+  const std::string huge(65UL * 1024, 'x');
   const std::vector<FamilySpec> refused = {
       {.name = "1st"},
       {.name = ""},
@@ -167,7 +167,7 @@ TEST_F(SegmentTest, LabelValuesOfAnyBytesAndEmptyOnesAreKeptApart) {
 
 TEST_F(SegmentTest, LabelValuesOfMoreThan16KiBAreNotKept) {
   const Family family = FamilyOrFail(*segment_, kRequests);
-  const std::string huge(17 * 1024, 'x');
+  const std::string huge(17UL * 1024, 'x');
   EXPECT_TRUE(family.IsOverflow(CounterOf(family, {"GET", huge})));
   EXPECT_EQ(segment_->series_dropped(), 1U);
 }
