@@ -18,6 +18,7 @@ ExecutorRun_hook_type previous_run = nullptr;
 ExecutorFinish_hook_type previous_finish = nullptr;
 ProcessUtility_hook_type previous_utility = nullptr;
 emit_log_hook_type previous_emit_log = nullptr;
+shmem_startup_hook_type previous_startup = nullptr;
 
 // How many executor or utility calls are under way. A statement is a top-level one at depth 0.
 int depth = 0;
@@ -153,7 +154,8 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
     return;
   }
   if (depth == 0 && SetsRequestId(statement)) {
-    CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
+    // Past the other libraries' hooks: to pg_stat_statements before 18, each id would be a statement of its own.
+    standard_ProcessUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     accumulator::Settle();
     return;
   }
@@ -181,6 +183,17 @@ static void ReqtrailTransactionEvent(XactEvent event, void*) {
   }
 }
 
+// All preloaded libraries have set their hooks by now: this one becomes the outermost. A crash restart comes here
+// again.
+static void ReqtrailStartup() {
+  if (previous_startup != nullptr) previous_startup();
+  static bool installed = false;
+  if (installed) return;
+  installed = true;
+  previous_utility = ProcessUtility_hook;
+  ProcessUtility_hook = &ReqtrailProcessUtility;
+}
+
 }  // extern "C"
 
 void InstallHooks() {
@@ -188,8 +201,8 @@ void InstallHooks() {
   ExecutorRun_hook = &ReqtrailExecutorRun;
   previous_finish = ExecutorFinish_hook;
   ExecutorFinish_hook = &ReqtrailExecutorFinish;
-  previous_utility = ProcessUtility_hook;
-  ProcessUtility_hook = &ReqtrailProcessUtility;
+  previous_startup = shmem_startup_hook;
+  shmem_startup_hook = &ReqtrailStartup;
   previous_emit_log = emit_log_hook;
   emit_log_hook = &ReqtrailEmitLog;
 }

@@ -9,7 +9,28 @@ from devstack.postgres import Postgres
 from tests.pg.requests_view import counts, read, row, tagged
 
 
-@pytest.mark.parametrize("order", ["pg_stat_statements, pg_stat_requests", "pg_stat_requests, pg_stat_statements"])
+BOTH_ORDERS = pytest.mark.parametrize(
+    "order", ["pg_stat_statements, pg_stat_requests", "pg_stat_requests, pg_stat_statements"]
+)
+
+
+@BOTH_ORDERS
+def test_request_ids_do_not_crowd_pg_stat_statements(tmp_path: Path, order: str) -> None:
+    with Postgres(tmp_path / "server", settings={"shared_preload_libraries": order}) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_requests")
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+            for number in range(50):
+                connection.execute(f"BEGIN; SET LOCAL pg_stat_requests.request_id = 'id-{number}'; SELECT 1; COMMIT")
+            connection.execute("SET pg_stat_requests.request_id = 'of-the-session'")
+            entries = read(connection, "SELECT query FROM pg_stat_statements WHERE query ILIKE '%request_id%'")
+            assert entries == []
+            assert counts(connection, "id-49") == (1, 0, 1, 0)
+            assert read(connection, "SHOW pg_stat_requests.request_id")[0].popitem()[1] == "of-the-session"
+        assert server.fatal_log_lines() == []
+
+
+@BOTH_ORDERS
 def test_pg_stat_statements_and_this_one_count_the_same(tmp_path: Path, order: str) -> None:
     settings: dict[str, str | int] = {
         "shared_preload_libraries": f"{order}, auto_explain",
