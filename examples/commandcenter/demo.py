@@ -106,7 +106,9 @@ async def _load(stack: CommandCenter) -> None:
             statuses[(await client.request(method, path)).status_code] += 1
 
     started = time.perf_counter()
-    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
+    # uvicorn closes the connection behind an unhandled error: a client that reuses it would lose the next answer.
+    one_request_each = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30, limits=one_request_each) as client:
         await asyncio.gather(*(send(client, *kinds[number % len(kinds)]) for number in range(REQUESTS)))
     seconds = time.perf_counter() - started
     counts = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
