@@ -31,7 +31,7 @@ $(BUILD)/module.stamp: $(MODULE_SOURCES) $(VENV)/pins
 
 .PHONY: module
 module: setup
-	@$(MAKE) $(BUILD)/module.stamp
+	@$(MAKE) -s $(BUILD)/module.stamp
 
 .PHONY: native
 native: setup
@@ -44,7 +44,7 @@ $(BUILD)/pgtree.stamp: $(EXTENSION) $(wildcard sql/*) devstack/postgres_tree.py
 
 .PHONY: build
 build: module native ## build everything: extension, module, C++ tests, a private PostgreSQL with the extension
-	@$(MAKE) $(BUILD)/pgtree.stamp
+	@$(MAKE) -s $(BUILD)/pgtree.stamp
 
 # ---- use ----
 

@@ -22,7 +22,7 @@ from rich.markup import escape
 from devstack.commandcenter import CommandCenter
 from devstack.postgres_tree import REPOSITORY, bindir
 from devstack.unprivileged import remove
-from examples.commandcenter.trail import Trail, collect, collect_when_task_is_done
+from examples.commandcenter.trail import Trail, collect
 
 RUN_DIRECTORY = REPOSITORY / "build" / "demo"
 UP_DIRECTORY = REPOSITORY / "build" / "demo-up"
@@ -42,7 +42,7 @@ def run() -> int:
         with httpx.Client(base_url=stack.url) as client:
             good = client.post("/api/v1/repositories/7/sync")
             failed = client.get("/api/v1/trigger-error")
-        good_trail = collect_when_task_is_done(stack, good)
+        good_trail = collect(stack, good, task=True)
         failed_trail = collect(stack, failed)
         _print_trail("a good request", good_trail)
         _print_trail("a failed request", failed_trail)
@@ -134,10 +134,10 @@ def _print_trail(title: str, trail: Trail) -> None:
 
 
 def _shortened(line: dict[str, object]) -> str:
-    """The line as JSON, its traceback cut to the first and the last line."""
-    traceback = str(line.get("exception", "")).strip().splitlines()
+    """The line as JSON, its traceback cut to its first line."""
+    traceback = str(line.get("exception", "")).splitlines()
     if len(traceback) > 1:
-        line = {**line, "exception": f"{traceback[0]} ... {traceback[-1]}"}
+        line = {**line, "exception": f"{traceback[0]} ... ({len(traceback)} lines)"}
     return json.dumps(line)
 
 

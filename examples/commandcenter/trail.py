@@ -29,17 +29,25 @@ class Trail:
 
 
 def json_lines(log: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a log file; lines that are not JSON are passed over."""
-    lines = []
-    for line in log.read_text(errors="replace").splitlines():
-        if line.startswith("{"):
-            lines.append(json.loads(line))
-    return lines
+    """The JSON lines of a log file. Passed over: what a server wrote before JSON was set up, and a line half written."""
+    written = log.read_text(errors="replace")
+    finished = written[: written.rfind("\n") + 1]
+    return [json.loads(line) for line in finished.splitlines() if line.startswith("{")]
 
 
-def collect(stack: CommandCenter, response: httpx.Response) -> Trail:
-    """What is known by now about the request that `response` answered."""
+def collect(stack: CommandCenter, response: httpx.Response, *, task: bool = False, timeout: float = 30) -> Trail:
+    """What is known about the request that `response` answered, once it is over.
+
+    It is over when its access line is written, which comes after the response, and with `task` when the task that it
+    started has ended too.
+
+    Raises:
+        TimeoutError: A log does not tell of the end within `timeout` seconds.
+    """
     request_id = response.headers["X-Request-ID"]
+    _await_line(stack.log("api"), "reqtrail.access", request_id, timeout)
+    if task:
+        _await_line(stack.log("worker"), "reqtrail.task", request_id, timeout)
     return Trail(
         request_id=request_id,
         response=response,
@@ -50,19 +58,12 @@ def collect(stack: CommandCenter, response: httpx.Response) -> Trail:
     )
 
 
-def collect_when_task_is_done(stack: CommandCenter, response: httpx.Response, timeout: float = 30) -> Trail:
-    """The same, after the task that the request started has ended.
-
-    Raises:
-        TimeoutError: The worker's log does not tell of its end within `timeout` seconds.
-    """
+def _await_line(log: Path, logger: str, request_id: str, timeout: float) -> None:
     deadline = time.monotonic() + timeout
-    request_id = response.headers["X-Request-ID"]
-    while not any(line["logger"] == "reqtrail.task" for line in _lines_of(stack.log("worker"), request_id)):
+    while not any(line["logger"] == logger for line in _lines_of(log, request_id)):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no task of request {request_id} ended within {timeout:g} s")
-        time.sleep(0.05)
-    return collect(stack, response)
+            raise TimeoutError(f"{log.name} has no {logger} line of request {request_id} after {timeout:g} s")
+        time.sleep(0.02)
 
 
 def _lines_of(log: Path, request_id: str) -> list[dict[str, Any]]:

@@ -36,14 +36,14 @@ def test_the_server_does_not_log_the_traceback_again(stack: CommandCenter, clien
     assert [line["logger"] for line in of_request if line["level"] == "ERROR"] == ["reqtrail.error"]
 
 
-def test_the_error_counter_goes_up_by_one(client: httpx.Client) -> None:
+def test_the_error_counter_goes_up_by_one(stack: CommandCenter, client: httpx.Client) -> None:
     labels = {"endpoint": ROUTE, "status_code": "500", "error_type": "DBAPIError"}
     before = total(client, "commandcenter_errors_total", **labels)
-    response = client.get(ROUTE)
+    trail = collect(stack, client.get(ROUTE))
     assert total(client, "commandcenter_errors_total", **labels) == before + 1
     [sample] = [s for s in samples(client, "commandcenter_errors_total") if labels.items() <= s.labels.items()]
     assert sample.exemplar is not None
-    assert sample.exemplar.labels == {"request_id": response.headers["X-Request-ID"]}
+    assert sample.exemplar.labels == {"request_id": trail.request_id}
 
 
 def test_the_database_counts_the_error_and_the_rollback(stack: CommandCenter, client: httpx.Client) -> None:

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from devstack.commandcenter import CommandCenter
-from examples.commandcenter.trail import Trail, collect, collect_when_task_is_done
+from examples.commandcenter.trail import Trail, collect
 from tests.integration.metric_samples import samples
 
 SYNC = "/api/v1/repositories/3/sync"
@@ -17,7 +17,7 @@ SYNC_ROUTE = "/api/v1/repositories/{id}/sync"
 
 @pytest.fixture
 def synced(stack: CommandCenter, client: httpx.Client) -> Trail:
-    return collect_when_task_is_done(stack, client.post(SYNC))
+    return collect(stack, client.post(SYNC), task=True)
 
 
 def test_id_is_in_the_access_line_of_the_api(synced: Trail) -> None:
@@ -79,7 +79,7 @@ def test_plain_text_exposition_has_no_exemplars(synced: Trail, client: httpx.Cli
 def test_an_id_of_the_caller_goes_all_the_way(stack: CommandCenter, client: httpx.Client) -> None:
     response = client.post(SYNC, headers={"X-Request-ID": "from-the-load-balancer.1"})
     assert response.headers.get_list("X-Request-ID") == ["from-the-load-balancer.1"]
-    trail = collect_when_task_is_done(stack, response)
+    trail = collect(stack, response, task=True)
     assert trail.api_lines
     assert trail.worker_lines
     assert trail.database_rows[0]["transactions"] == 2
@@ -101,7 +101,7 @@ def test_concurrent_requests_never_share_a_row(stack: CommandCenter, client: htt
             threads.map(lambda number: client.post(f"/api/v1/repositories/{number % 20 + 1}/sync"), range(200))
         )
     for response in responses:
-        trail = collect_when_task_is_done(stack, response)
+        trail = collect(stack, response, task=True)
         [row] = trail.database_rows
         assert row["transactions"] == 2, trail.request_id
         assert row["statements"] == 6, trail.request_id

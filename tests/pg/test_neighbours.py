@@ -8,7 +8,6 @@ import pytest
 from devstack.postgres import Postgres
 from tests.pg.requests_view import counts, read, row, tagged
 
-
 BOTH_ORDERS = pytest.mark.parametrize(
     "order", ["pg_stat_statements, pg_stat_requests", "pg_stat_requests, pg_stat_statements"]
 )
