@@ -164,7 +164,7 @@ Datum pg_stat_requests_all_1_0(PG_FUNCTION_ARGS) {
   for (std::uint32_t i = 0; i < state->ShardCount(); ++i) {
     const reqtrail::ring::Records records = reqtrail::ring::CopyShard(i);
     reqtrail::StoreRecords(records, names, result);
-    pfree(records.data);
+    records.Free();
     CHECK_FOR_INTERRUPTS();
   }
   return Datum{0};

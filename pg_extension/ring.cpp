@@ -15,17 +15,25 @@ void Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) 
   LWLockRelease(lock);
 }
 
+namespace {
+
+Records Allocate(std::size_t limit) {
+  void* block = MemoryContextAllocHuge(CurrentMemoryContext, (sizeof(Record) * limit) + alignof(Record));
+  return {.data = reinterpret_cast<Record*>(TYPEALIGN(alignof(Record), block)), .count = 0, .block = block};
+}
+
+}  // namespace
+
 Records CopyShard(std::uint32_t shard) {
   const Shard& source = SharedState::Get()->ShardAt(shard);
   LWLock* lock = SharedState::LockOf(shard);
   // The capacity is constant, so that the memory can be taken before the lock.
-  auto* copies = static_cast<Record*>(
-      MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Record) * std::size_t{source.totals().capacity}));
+  Records copies = Allocate(source.totals().capacity);
   LWLockAcquire(lock, LW_SHARED);
-  const std::size_t count = source.totals().used;
-  std::memcpy(static_cast<void*>(copies), source.begin(), sizeof(Record) * count);
+  copies.count = source.totals().used;
+  std::memcpy(static_cast<void*>(copies.data), source.begin(), sizeof(Record) * copies.count);
   LWLockRelease(lock);
-  return {.data = copies, .count = count};
+  return copies;
 }
 
 Records CopyOf(const RequestId& id) {
@@ -34,13 +42,13 @@ Records CopyOf(const RequestId& id) {
   const std::uint32_t number = state->ShardNumber(hash);
   LWLock* lock = SharedState::LockOf(number);
   for (std::size_t limit = 16;;) {
-    auto* copies = static_cast<Record*>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Record) * limit));
+    Records copies = Allocate(limit);
     LWLockAcquire(lock, LW_SHARED);
-    const std::size_t count = state->ShardAt(number).CopyMatches(id, hash, copies, limit);
+    copies.count = state->ShardAt(number).CopyMatches(id, hash, copies.data, limit);
     LWLockRelease(lock);
-    if (count <= limit) return {.data = copies, .count = count};
-    pfree(copies);
-    limit = count * 2;
+    if (copies.count <= limit) return copies;
+    limit = copies.count * 2;
+    copies.Free();
   }
 }
 

@@ -17,6 +17,9 @@ void Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) 
 struct Records {
   Record* data;
   std::size_t count;
+  void* block;  // what was palloc'd: palloc aligns less than a Record needs
+
+  void Free() const noexcept { pfree(block); }
 };
 
 /// All records of one shard, as they were at one moment.

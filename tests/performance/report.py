@@ -47,8 +47,7 @@ def write(suite: str, rows: Sequence[BenchRow], *, console: Console | None = Non
     BENCH.mkdir(parents=True, exist_ok=True)
     path = BENCH / f"{suite}.json"
     path.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-    out = console or Console()
-    out.print(_table(suite, rows), width=max(out.width, _TABLE_WIDTH), soft_wrap=True)
+    (console or Console(width=max(Console().width, _TABLE_WIDTH))).print(_table(suite, rows))
     return path
 
 
