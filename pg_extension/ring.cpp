@@ -18,8 +18,10 @@ void Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) 
 namespace {
 
 Records Allocate(std::size_t limit) {
-  void* block = MemoryContextAllocHuge(CurrentMemoryContext, (sizeof(Record) * limit) + alignof(Record));
-  return {.data = reinterpret_cast<Record*>(TYPEALIGN(alignof(Record), block)), .count = 0, .block = block};
+  const std::size_t bytes = (sizeof(Record) * limit) + alignof(Record);
+  auto* block = static_cast<char*>(MemoryContextAllocHuge(CurrentMemoryContext, bytes));
+  const std::size_t beyond = reinterpret_cast<std::uintptr_t>(block) % alignof(Record);
+  return {.data = reinterpret_cast<Record*>(block + (alignof(Record) - beyond)), .count = 0, .block = block};
 }
 
 }  // namespace
