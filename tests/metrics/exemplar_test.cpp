@@ -53,7 +53,7 @@ TEST(ExemplarTest, AnIdOfMoreThan118BytesChangesNothing) {
 TEST(ExemplarTest, LabelsOfTheCallersChoiceComeBack) {
   ExemplarSlot slot{};
   const std::array<ExemplarLabels::Pair, 2> pairs = {{{"trace_id", "4bf92f"}, {"span_id", ""}}};
-  StoreExemplar(slot, 1, ExemplarLabels::Pack(pairs).value());
+  StoreExemplar(slot, 1, ExemplarLabels::Pack(pairs).value_or(ExemplarLabels()));
   EXPECT_EQ(Loaded(slot).labels, (Labels{{"trace_id", "4bf92f"}, {"span_id", ""}}));
 }
 

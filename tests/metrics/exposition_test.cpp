@@ -77,7 +77,7 @@ TEST_F(ExpositionTest, HistogramsInBothFormats) {
   histogram.Observe(0.00390625);
   histogram.Observe(1, std::string_view("id-1"));
   const std::array<ExemplarLabels::Pair, 2> pairs = {{{"trace_id", "t"}, {"user", "\""}}};
-  histogram.Observe(4.25, *ExemplarLabels::Pack(pairs));
+  histogram.Observe(4.25, ExemplarLabels::Pack(pairs).value_or(ExemplarLabels()));
   EXPECT_EQ(Text(),
             "# HELP latency_seconds Latency\n"
             "# TYPE latency_seconds histogram\n"

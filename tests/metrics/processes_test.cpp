@@ -32,6 +32,25 @@ std::uint64_t CountOf(const HistogramHandle& histogram) {
   return count;
 }
 
+// Forks children that each run `body` with their number.
+template <typename Body>
+std::vector<ChildProcess> Start(unsigned count, Body body) {
+  std::vector<ChildProcess> children;
+  children.reserve(count);
+  for (unsigned i = 0; i < count; ++i) children.emplace_back([&body, i] { body(i); });
+  return children;
+}
+
+// Waits until `processes` have come here; a process that stays alone for long ends with status 1.
+void MeetAt(const CounterHandle& place, double processes) {
+  place.Inc();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (place.Value() < processes) {
+    if (std::chrono::steady_clock::now() > deadline) ::_exit(1);
+    std::this_thread::yield();
+  }
+}
+
 // Registers the same families and series as everybody else, in an order of its own, and counts.
 void Work(Segment& segment, unsigned seed, int rounds) {
   std::mt19937 random(seed);
@@ -65,8 +84,7 @@ void ExpectTotals(Segment& segment, double hits_expected, std::uint64_t sizes_ex
 TEST(ProcessesTest, TotalsOfForkedChildrenAreExact) {
   const TemporaryDirectory directory;
   const std::unique_ptr<Segment> segment = OpenOrFail(OptionsIn(directory));
-  std::vector<ChildProcess> children;
-  for (unsigned i = 0; i < 8; ++i) children.emplace_back([&, i] { Work(*segment, i, 4000); });
+  std::vector<ChildProcess> children = Start(8, [&](unsigned seed) { Work(*segment, seed, 4000); });
   for (ChildProcess& child : children) EXPECT_EQ(child.Wait(), 0);
   ExpectTotals(*segment, 8 * 4000 * 0.75, 8UL * 4000);
 }
@@ -74,13 +92,10 @@ TEST(ProcessesTest, TotalsOfForkedChildrenAreExact) {
 TEST(ProcessesTest, TotalsOfProcessesThatOpenItThemselvesAreExact) {
   const TemporaryDirectory directory;
   const std::unique_ptr<Segment> segment = OpenOrFail(OptionsIn(directory));
-  std::vector<ChildProcess> children;
-  for (unsigned i = 0; i < 8; ++i) {
-    children.emplace_back([&, i] {
-      const std::unique_ptr<Segment> own = OpenOrFail(OptionsIn(directory));
-      Work(*own, i, 2000);
-    });
-  }
+  std::vector<ChildProcess> children = Start(8, [&](unsigned seed) {
+    const std::unique_ptr<Segment> own = OpenOrFail(OptionsIn(directory));
+    Work(*own, seed, 2000);
+  });
   for (ChildProcess& child : children) EXPECT_EQ(child.Wait(), 0);
   ExpectTotals(*segment, 8 * 2000 * 0.75, 8UL * 2000);
 }
@@ -90,15 +105,11 @@ TEST(ProcessesTest, ProcessesThatStartTogetherShareOneSegment) {
   for (int round = 0; round < 5; ++round) {
     SegmentOptions options = OptionsIn(directory);
     options.service = "round" + std::to_string(round);
-    std::vector<ChildProcess> children;
-    for (int i = 0; i < 8; ++i) {
-      children.emplace_back([&] {
-        const std::unique_ptr<Segment> own = OpenOrFail(options);
-        const CounterHandle hits = CounterOf(FamilyOrFail(*own, kHits), {"/"});
-        hits.Inc();
-        while (hits.Value() < 8) std::this_thread::yield();  // nobody leaves before all have met
-      });
-    }
+    std::vector<ChildProcess> children = Start(8, [&](unsigned) {
+      const std::unique_ptr<Segment> own = OpenOrFail(options);
+      const CounterHandle hits = CounterOf(FamilyOrFail(*own, kHits), {"/"});
+      MeetAt(hits, 8);  // nobody leaves before all have met
+    });
     for (ChildProcess& child : children) EXPECT_EQ(child.Wait(), 0);
   }
 }
@@ -118,6 +129,27 @@ TEST(ProcessesTest, TotalsOfThreadsAreExactWhileScraped) {
   ExpectTotals(*segment, 4 * 2000 * 0.75, 4UL * 2000);
 }
 
+TEST(ProcessesTest, TotalsOfOneHotSeriesAreExact) {
+  const TemporaryDirectory directory;
+  const std::unique_ptr<Segment> segment = OpenOrFail(OptionsIn(directory));
+  const CounterHandle counter = CounterOf(FamilyOrFail(*segment, kHits), {"/"});
+  const HistogramHandle histogram = HistogramOf(FamilyOrFail(*segment, kSizes), {"/"});
+  const CounterHandle start = CounterOf(FamilyOrFail(*segment, kHits), {"/start"});
+  constexpr std::uint64_t kRounds = 500'000;
+  std::vector<ChildProcess> children = Start(4, [&](unsigned) {
+    MeetAt(start, 4);
+    for (std::uint64_t round = 0; round < kRounds; ++round) {
+      counter.Inc();
+      counter.Inc(0.25);
+      histogram.Observe(0.5);
+    }
+  });
+  for (ChildProcess& child : children) EXPECT_EQ(child.Wait(), 0);
+  EXPECT_EQ(counter.Value(), 4 * 1.25 * kRounds);
+  EXPECT_EQ(CountOf(histogram), 4 * kRounds);
+  EXPECT_EQ(histogram.Sum(), 4 * 0.5 * kRounds);
+}
+
 // What the children of the storm acknowledge lives in a page of its own, so that it survives them too.
 struct Acknowledged {
   std::atomic<std::uint64_t> hits;
@@ -135,7 +167,7 @@ TEST(ProcessesTest, KillingProcessesAtAnyMomentLosesNothingThatWasCounted) {
   ASSERT_NE(page, MAP_FAILED);
   auto& acknowledged = *new (page) Acknowledged();
 
-  const auto count_for_ever = [&] {
+  const auto count_for_ever = [&](unsigned) {
     const std::unique_ptr<Segment> own = OpenOrFail(options);
     const Family hits = FamilyOrFail(*own, kHits);
     const Family sizes = FamilyOrFail(*own, kSizes);
@@ -148,11 +180,10 @@ TEST(ProcessesTest, KillingProcessesAtAnyMomentLosesNothingThatWasCounted) {
     }
   };
   constexpr std::uint64_t kRounds = 40;
-  constexpr std::uint64_t kProcesses = 3;
+  constexpr unsigned kProcesses = 3;
   std::mt19937 random(7);  // NOLINT(cert-msc32-c,cert-msc51-cpp): a storm that can be repeated
   for (std::uint64_t round = 0; round < kRounds; ++round) {
-    std::vector<ChildProcess> children;
-    for (std::uint64_t i = 0; i < kProcesses; ++i) children.emplace_back(count_for_ever);
+    std::vector<ChildProcess> children = Start(kProcesses, count_for_ever);
     std::this_thread::sleep_for(std::chrono::microseconds(1000 + (random() % 15'000)));
     for (ChildProcess& child : children) child.Kill();
   }

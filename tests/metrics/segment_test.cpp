@@ -66,10 +66,10 @@ TEST_F(SegmentTest, AnObservationLeavesItsRequestIdInItsBucket) {
   const HistogramHandle histogram = HistogramOf(FamilyOrFail(*segment_, kLatency), {"GET", "/"});
   histogram.Observe(0.5, std::string_view("id-1"));
   EXPECT_FALSE(LoadExemplar(histogram.BucketExemplar(0)));
-  const auto exemplar = LoadExemplar(histogram.BucketExemplar(1));
-  ASSERT_TRUE(exemplar);
-  EXPECT_EQ(exemplar->value, 0.5);
-  EXPECT_EQ(exemplar->labels.at(0).second, "id-1");
+  const Exemplar exemplar = LoadExemplar(histogram.BucketExemplar(1)).value_or(Exemplar());
+  EXPECT_EQ(exemplar.value, 0.5);
+  ASSERT_EQ(exemplar.labels.size(), 1U);
+  EXPECT_EQ(exemplar.labels[0].second, "id-1");
 }
 
 TEST_F(SegmentTest, ASecondProcessFindsTheSameFamilyAndSeries) {
