@@ -29,7 +29,7 @@ class Trail:
 
 
 def json_lines(log: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a log file. Passed over: what a server wrote before JSON was set up, and a line half written."""
+    """The JSON lines of a log file. Passed over: what a server wrote before JSON was set up, and half a line."""
     written = log.read_text(errors="replace")
     finished = written[: written.rfind("\n") + 1]
     return [json.loads(line) for line in finished.splitlines() if line.startswith("{")]

@@ -1,0 +1,29 @@
+"""`make bench`: every suite beside its peers, as a table and in build/bench/<suite>.json.
+
+usage: python -m tests.performance [SUITE ...]     no SUITE: all of them
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.performance import middleware, pg_instructions
+from tests.performance.report import write
+
+SUITES = {"pg_instructions": pg_instructions.rows, "middleware": middleware.rows}
+
+
+def main(names: list[str]) -> int:
+    """Run the named suites. Returns 2 for a name that is none."""
+    unknown = [name for name in names if name not in SUITES]
+    if unknown:
+        print(f"bench: there is no suite {unknown[0]!r}; there are: {', '.join(SUITES)}", file=sys.stderr)
+        return 2
+    for name in names or SUITES:
+        print(f"bench: measuring {name} ...", flush=True)
+        print(f"bench: wrote {write(name, SUITES[name]())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
