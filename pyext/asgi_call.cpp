@@ -287,6 +287,12 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   return 0;
 }
 
+// A request that only a cycle still holds is closed before the collector takes the cycle apart, as a coroutine is.
+void Finalize(PyObject* object) {
+  Call* self = AsCall(object);
+  if (self->stage == Stage::kSuspended) FinishClosed(self);
+}
+
 int Clear(PyObject* object) {
   Call* self = AsCall(object);
   self->stage = Stage::kFinished;
@@ -301,10 +307,10 @@ int Clear(PyObject* object) {
 }
 
 void Dealloc(PyObject* object) {
-  Call* self = AsCall(object);
   PyObject_GC_UnTrack(object);
-  if (self->stage == Stage::kSuspended) FinishClosed(self);
+  Finalize(object);
   Clear(object);
+  Call* self = AsCall(object);
   Py_CLEAR(self->middleware);
   free_calls.Give(self);
 }
@@ -344,6 +350,7 @@ bool InitCallType() {
       {Py_tp_methods, methods},
       {Py_tp_traverse, reinterpret_cast<void*>(Traverse)},
       {Py_tp_clear, reinterpret_cast<void*>(Clear)},
+      {Py_tp_finalize, reinterpret_cast<void*>(Finalize)},
       {Py_tp_dealloc, reinterpret_cast<void*>(Dealloc)},
       {0, nullptr},
   };

@@ -1,5 +1,6 @@
 #include "pyext/asgi_names.h"
 
+#include <cstring>
 #include <utility>
 
 namespace reqtrail {
@@ -46,12 +47,11 @@ const AsgiNames& Names() noexcept { return names; }
 
 bool IsName(PyObject* text, PyObject* name) noexcept {
   if (text == name) return true;
-  if (text == nullptr || !PyUnicode_Check(text)) return false;
+  // CPython interns only literals that could be identifiers: "http.response.start" is often another object.
+  if (text == nullptr || !PyUnicode_Check(text) || !PyUnicode_IS_COMPACT_ASCII(text)) return false;
   const Py_ssize_t length = PyUnicode_GET_LENGTH(name);
-  if (PyUnicode_GET_LENGTH(text) != length) return false;
-  const int order = PyUnicode_Compare(text, name);
-  if (order == -1) PyErr_Clear();
-  return order == 0;
+  return PyUnicode_GET_LENGTH(text) == length &&
+         std::memcmp(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(name), static_cast<std::size_t>(length)) == 0;
 }
 
 }  // namespace reqtrail

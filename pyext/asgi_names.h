@@ -4,8 +4,7 @@
 
 namespace reqtrail {
 
-/// The strings of the ASGI protocol that the middleware looks for, interned: applications write them as literals, which
-/// CPython interns too, so that one pointer comparison decides nearly always.
+/// The strings of the ASGI protocol that the middleware looks for, interned and ASCII.
 struct AsgiNames {
   PyObject* type;
   PyObject* http;

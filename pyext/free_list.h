@@ -24,7 +24,8 @@ class FreeList {
   /// Takes the memory of `object` back. REQUIRES: its reference count is 0, it is untracked and its fields are released.
   void Give(Object* object) noexcept {
     PyTypeObject* type = Py_TYPE(object);
-    if (size_ < kCapacity) {
+    // One that the collector has finalized keeps that mark, and would not be finalized in its next life.
+    if (size_ < kCapacity && PyObject_GC_IsFinalized(reinterpret_cast<PyObject*>(object)) == 0) {
       objects_[size_++] = object;
     } else {
       PyObject_GC_Del(object);

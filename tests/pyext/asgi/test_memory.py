@@ -115,6 +115,7 @@ def test_a_cycle_through_a_suspended_request_is_collected() -> None:
     del scope
     gc.collect()
     assert gone() is None
+    assert reqtrail.get_request_id() is None
 
 
 def test_an_application_and_its_installation_are_collected_together() -> None:
