@@ -16,8 +16,7 @@ namespace {
 enum class Stage : unsigned char { kCreated, kSuspended, kRunning, kFinished };
 
 struct Call {
-  PyObject_HEAD
-  Middleware* middleware;
+  PyObject_HEAD Middleware* middleware;
   PyObject* scope;
   PyObject* receive;
   PyObject* send;
@@ -46,7 +45,7 @@ PyObject* RequestState(PyObject* scope) {
 
 // Two middlewares around one application are one: the outer one has set both to the very same str.
 bool HasOuterMiddleware(PyObject* state) noexcept {
-  if (!PyDict_CheckExact(state)) return false;
+  if (!PyDict_CheckExact(state) || PyDict_GET_SIZE(state) == 0) return false;
   PyObject* id = PyDict_GetItemWithError(state, Names().request_id);
   if (id == nullptr) return false;
   PyObject* current = CurrentRequestId();
@@ -62,7 +61,10 @@ bool SetRequestState(PyObject* state, PyObject* id) {
 // Takes or makes the id and puts it where the application looks for it. A fault leaves the request as it was.
 void OpenExchange(Call* self) noexcept {
   PyObject* state = RequestState(self->scope);
-  if (state == nullptr) return ReportFault("request state");
+  if (state == nullptr) {
+    ReportFault("request state");
+    return;
+  }
   if (HasOuterMiddleware(state)) return;
   Middleware* middleware = self->middleware;
   PyObject* headers = PyDict_GetItemWithError(self->scope, Names().headers);
@@ -70,10 +72,14 @@ void OpenExchange(Call* self) noexcept {
   if (!TakeRequestId(headers, middleware->header_name, middleware->generator, &taken)) {
     Py_XDECREF(taken.text);
     Py_XDECREF(taken.bytes);
-    return ReportFault("request id");
+    ReportFault("request id");
+    return;
   }
   self->exchange = MakeExchange(middleware, self->send, taken.text, taken.bytes);
-  if (self->exchange == nullptr) return ReportFault("request id");
+  if (self->exchange == nullptr) {
+    ReportFault("request id");
+    return;
+  }
   if (!SetRequestState(state, taken.text)) ReportFault("request state");
   self->token = PyContextVar_Set(RequestIdVar(), taken.text);
   if (self->token == nullptr) ReportFault("context variable");
@@ -95,7 +101,9 @@ void ResetContext(Call* self) noexcept {
 void Finish(Call* self) noexcept {
   self->stage = Stage::kFinished;
   Py_CLEAR(self->iterator);
-  if (self->exchange != nullptr && (self->token != nullptr || self->middleware->recorder != nullptr)) {
+  if (self->middleware->recorder == nullptr && PyErr_Occurred() == nullptr) {
+    ResetContext(self);
+  } else if (self->exchange != nullptr) {
     HeldError raised;
     if (self->middleware->recorder != nullptr) {
       RecordRequest(self->middleware->recorder, self->exchange, self->scope, self->root_path, raised.exception());
@@ -193,7 +201,10 @@ void RaiseThrown(PyObject* const* args, Py_ssize_t count) {
   PyObject* value = count > 1 && args[1] != Py_None ? args[1] : nullptr;
   PyObject* traceback = count > 2 && args[2] != Py_None ? args[2] : nullptr;
   if (PyExceptionInstance_Check(type)) {
-    if (value != nullptr) return PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+    if (value != nullptr) {
+      PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+      return;
+    }
     value = type;
     type = PyExceptionInstance_Class(value);
   } else if (!PyExceptionClass_Check(type)) {

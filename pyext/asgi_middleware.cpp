@@ -26,7 +26,7 @@ bool BindArguments(PyObject* const* args, Py_ssize_t positional, PyObject* kwnam
   std::fill_n(bound, 3, nullptr);
   std::copy_n(args, positional, bound);
   for (Py_ssize_t i = 0; i < keywords; ++i) {
-    const auto* const* known = std::find_if(std::begin(kNames), std::end(kNames), [&](const char* name) {
+    const auto* const known = std::ranges::find_if(kNames, [&](const char* name) {
       return PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), name) == 0;
     });
     if (known != std::end(kNames)) bound[known - kNames] = args[positional + i];
@@ -58,8 +58,9 @@ PyObject* HeaderNameBytes(const char* name) {
     if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte + ('a' - 'A'));
   }
   if (lower.empty() || lower.find_first_not_of(kTokenBytes) != std::string::npos) {
-    PyErr_SetString(PyExc_ValueError,
-                    "header_name must be the name of an HTTP header, such as \"X-Request-ID\": letters, digits and - only");
+    PyErr_SetString(
+        PyExc_ValueError,
+        "header_name must be the name of an HTTP header, such as \"X-Request-ID\": letters, digits and - only");
     return nullptr;
   }
   return PyBytes_FromStringAndSize(lower.data(), static_cast<Py_ssize_t>(lower.size()));

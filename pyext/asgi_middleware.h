@@ -4,17 +4,17 @@
 
 namespace reqtrail {
 
-/// The callable that wraps an ASGI application: reqtrail.CorrelationIDMiddleware. It is immutable after its constructor,
-/// except for `dict`, which only exists so that servers recognise an ASGI 3 application (see asgi_middleware.cpp).
-/// A call with an http or websocket scope makes a Call (asgi_call.h); any other goes straight through to `app`.
+/// The callable that wraps an ASGI application: reqtrail.CorrelationIDMiddleware. It is immutable after its
+/// constructor, except for `dict`, which only exists so that servers recognise an ASGI 3 application (see
+/// asgi_middleware.cpp). A call with an http or websocket scope makes a Call (asgi_call.h); any other goes straight
+/// through to `app`.
 struct Middleware {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* dict;
   PyObject* app;
-  PyObject* header_name;        ///< bytes, lower case: as it is sent
-  PyObject* generator;          ///< callable () -> str, or nullptr
-  struct Recorder* recorder;    ///< a request_recorder.h object, or nullptr: no metrics, no error and access lines
+  PyObject* header_name;      ///< bytes, lower case: as it is sent
+  PyObject* generator;        ///< callable () -> str, or nullptr
+  struct Recorder* recorder;  ///< a request_recorder.h object, or nullptr: no metrics, no error and access lines
 };
 
 /// Makes the types of the middleware and puts CorrelationIDMiddleware into `module`. False with a Python error set.

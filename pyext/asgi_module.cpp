@@ -13,13 +13,13 @@ namespace reqtrail {
 namespace {
 
 py::object NewRecorder(const py::object& segment, const std::string& errors_namespace, const py::dict& access_levels,
-                       const py::function& route_template, const py::function& on_error, const py::function& on_access) {
+                       const py::function& route_template, const py::function& on_error,
+                       const py::function& on_access) {
   Segment* native = SegmentOf(segment.ptr());
-  PyObject* recorder =
-      native == nullptr
-          ? nullptr
-          : MakeRecorder(segment.ptr(), *native,
-                         {errors_namespace, access_levels.ptr(), route_template.ptr(), on_error.ptr(), on_access.ptr()});
+  PyObject* recorder = native == nullptr ? nullptr
+                                         : MakeRecorder(segment.ptr(), *native,
+                                                        {errors_namespace, access_levels.ptr(), route_template.ptr(),
+                                                         on_error.ptr(), on_access.ptr()});
   if (recorder == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(recorder);
 }

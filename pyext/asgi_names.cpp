@@ -1,5 +1,6 @@
 #include "pyext/asgi_names.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -36,11 +37,10 @@ bool InitAsgiNames() {
       {&names.close, "close"},
       {&names.type, "type"},
   };
-  for (const auto& [place, text] : table) {
-    *place = PyUnicode_InternFromString(text);
-    if (*place == nullptr) return false;
-  }
-  return true;
+  return std::ranges::all_of(table, [](const auto& entry) {
+    *entry.first = PyUnicode_InternFromString(entry.second);
+    return *entry.first != nullptr;
+  });
 }
 
 const AsgiNames& Names() noexcept { return names; }

@@ -1,7 +1,8 @@
 #include "pyext/asgi_send.h"
 
 #include <structmember.h>
-#include <time.h>
+
+#include <ctime>
 
 #include "pyext/asgi_names.h"
 #include "pyext/free_list.h"
@@ -20,8 +21,8 @@ bool MoreBody(PyObject* message) noexcept {
   return more == Py_True || PyObject_IsTrue(more) == 1;
 }
 
-// Starlette and FastAPI send the response of a handled exception from inside the `except` that caught it. That is the one
-// place where a pure ASGI wrapper can still see which exception became this 5xx.
+// Starlette and FastAPI send the response of a handled exception from inside the `except` that caught it. That is the
+// one place where a pure ASGI wrapper can still see which exception became this 5xx.
 void NoteHandledError(Exchange* self) noexcept {
   PyObject* handled = HandledError();
   if (handled == nullptr) return;
@@ -136,8 +137,8 @@ Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyO
 
 std::int64_t MonotonicNs() noexcept {
   timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
 }
 
 PyObject* HandledError() noexcept {
@@ -163,12 +164,9 @@ bool InitExchangeType() {
       {nullptr, 0, 0, 0, nullptr},
   };
   static PyType_Slot slots[] = {
-      {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-      {Py_tp_members, members},
-      {Py_tp_traverse, reinterpret_cast<void*>(Traverse)},
-      {Py_tp_clear, reinterpret_cast<void*>(Clear)},
-      {Py_tp_dealloc, reinterpret_cast<void*>(Dealloc)},
-      {0, nullptr},
+      {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)}, {Py_tp_members, members},
+      {Py_tp_traverse, reinterpret_cast<void*>(Traverse)},      {Py_tp_clear, reinterpret_cast<void*>(Clear)},
+      {Py_tp_dealloc, reinterpret_cast<void*>(Dealloc)},        {0, nullptr},
   };
   static PyType_Spec spec = {
       "reqtrail._native.Send", sizeof(Exchange), 0,

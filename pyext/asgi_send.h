@@ -8,13 +8,12 @@
 
 namespace reqtrail {
 
-/// What is known of one request while it runs, and the `send` that its application gets: a call returns what the server's
-/// own send(message) returns, with no frame in between, and puts the id into the message that starts the response. It
-/// outlives the Call when the application keeps it. Not shared between threads, but it may be called from any one: the
-/// GIL guards the fields.
+/// What is known of one request while it runs, and the `send` that its application gets: a call returns what the
+/// server's own send(message) returns, with no frame in between, and puts the id into the message that starts the
+/// response. It outlives the Call when the application keeps it. Not shared between threads, but it may be called from
+/// any one: the GIL guards the fields.
 struct Exchange {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   Middleware* middleware;
   PyObject* send;         ///< the server's
   PyObject* id;           ///< str

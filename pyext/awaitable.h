@@ -11,8 +11,8 @@ namespace reqtrail {
 /// Raises StopIteration(value), as a coroutine that returns `value` does. Steals the reference.
 void RaiseStopIteration(PyObject* value);
 
-/// The value of the StopIteration that is the current error, which is taken away; nullptr, and the error is left alone, if
-/// it is another one. A new reference.
+/// The value of the StopIteration that is the current error, which is taken away; nullptr, and the error is left alone,
+/// if it is another one. A new reference.
 [[nodiscard]] PyObject* TakeStopIteration();
 
 }  // namespace reqtrail

@@ -21,7 +21,8 @@ class FreeList {
     return object;
   }
 
-  /// Takes the memory of `object` back. REQUIRES: its reference count is 0, it is untracked and its fields are released.
+  /// Takes the memory of `object` back. REQUIRES: its reference count is 0, it is untracked and its fields are
+  /// released.
   void Give(Object* object) noexcept {
     PyTypeObject* type = Py_TYPE(object);
     // One that the collector has finalized keeps that mark, and would not be finalized in its next life.

@@ -4,8 +4,8 @@
 
 namespace reqtrail {
 
-/// Takes the current Python error away and puts exactly the same one back, so that code between the two may call Python.
-/// Without an error both do nothing. REQUIRES: the GIL; Restore() at most once.
+/// Takes the current Python error away and puts exactly the same one back, so that code between the two may call
+/// Python. Without an error both do nothing. REQUIRES: the GIL; Restore() at most once.
 class HeldError {
  public:
 #if PY_VERSION_HEX >= 0x030C0000

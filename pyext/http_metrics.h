@@ -1,5 +1,8 @@
 #pragma once
 
+#include <array>
+#include <charconv>
+#include <cstddef>
 #include <string_view>
 
 #include "metrics/segment.h"
@@ -8,7 +11,19 @@ namespace reqtrail {
 
 /// The method as it may be a label's value: one of RFC 9110's, PATCH, WEBSOCKET, or OTHER. Static text that
 /// ends in a NUL: one address for one method.
-[[nodiscard]] std::string_view KnownMethod(std::string_view method) noexcept;
+[[nodiscard]] const char* KnownMethod(std::string_view method) noexcept;
+
+/// A status as the value of a label.
+class StatusText {
+ public:
+  explicit StatusText(int status) noexcept
+      : size_(static_cast<std::size_t>(std::to_chars(text_.begin(), text_.end(), status).ptr - text_.begin())) {}
+  [[nodiscard]] std::string_view view() const noexcept { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 12> text_{};
+  std::size_t size_;
+};
 
 /// The series of one method, route template and status.
 struct HttpSeries {

@@ -4,8 +4,8 @@
 
 namespace reqtrail {
 
-/// Makes `handler` the Python callable (where: str, fault: BaseException | None) -> None that counts and logs a fault of
-/// the instrument itself. Called once, when reqtrail's Python half is imported.
+/// Makes `handler` the Python callable (where: str, fault: BaseException | None) -> None that counts and logs a fault
+/// of the instrument itself. Called once, when reqtrail's Python half is imported.
 void SetFaultHandler(PyObject* handler) noexcept;
 
 /// Takes the current Python error, if any, and hands it to the fault handler, so that a fault of the instrument never

@@ -77,7 +77,10 @@ bool TakeGiven(PyObject* headers, std::string_view wanted, TakenId* taken) noexc
 // Leaves `taken` empty when the generator fails or what it gives is no id.
 void TakeGenerated(PyObject* generator, TakenId* taken) noexcept {
   PyObject* made = PyObject_CallNoArgs(generator);
-  if (made == nullptr) return ReportFault("request id generator");
+  if (made == nullptr) {
+    ReportFault("request id generator");
+    return;
+  }
   if (!PyUnicode_Check(made) || !PyUnicode_IS_ASCII(made)) {
     PyErr_Format(PyExc_TypeError, "the generator must return a request id as a str of ASCII characters, not %.100s",
                  Py_TYPE(made)->tp_name);

@@ -13,12 +13,13 @@ struct TakenId {
 
 /// The id of a request with these headers (an iterable of pairs of bytes; nullptr: none): the value of header
 /// `header_name` (lower-case bytes) if there is exactly one and core says that it is an id, else a new one, from
-/// `generator` (nullptr: core's UUIDs) if that gives an id. A fault of the generator is reported, not raised. False with a
-/// Python error set only when there is no memory.
+/// `generator` (nullptr: core's UUIDs) if that gives an id. A fault of the generator is reported, not raised. False
+/// with a Python error set only when there is no memory.
 [[nodiscard]] bool TakeRequestId(PyObject* headers, PyObject* header_name, PyObject* generator, TakenId* taken);
 
-/// A copy of `message` (a dict) whose "headers" are a new list: the application's, without those called `header_name`, and
-/// then (header_name, id). The application's message and list stay as they are. A new reference, or nullptr with an error.
+/// A copy of `message` (a dict) whose "headers" are a new list: the application's, without those called `header_name`,
+/// and then (header_name, id). The application's message and list stay as they are. A new reference, or nullptr with an
+/// error.
 [[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, PyObject* header_name, PyObject* id);
 
 }  // namespace reqtrail

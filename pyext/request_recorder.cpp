@@ -12,8 +12,7 @@ namespace reqtrail {
 
 // Immutable after its constructor but for the cache.
 struct Recorder {
-  PyObject_HEAD
-  PyObject* segment;        // keeps the memory of the metrics mapped
+  PyObject_HEAD PyObject* segment;  // keeps the memory of the metrics mapped
   PyObject* access_levels;  // dict of logging.Logger: level -> whether it is enabled, for the levels asked so far
   PyObject* info;           // logging.INFO
   PyObject* route_template;
@@ -69,7 +68,7 @@ PyObject* RouteTemplate(Recorder* self, PyObject* scope, PyObject* root_path) {
 
 // How a request ended, as far as it is known.
 struct Ending {
-  std::string_view method;
+  const char* method;  // from KnownMethod()
   int status;
   double seconds;
   std::string_view request_id;
@@ -87,7 +86,7 @@ void Remember(Recorder* self, const SeriesKey& key, const HttpSeries& series, Py
 PyObject* Measure(Recorder* self, PyObject* scope, PyObject* root_path, const Ending& ending) {
   PyObject* route = DictItem(scope, Names().route);
   PyObject* context = DictItem(DictItem(scope, Names().fastapi), Names().effective_route_context);
-  const SeriesKey key{route, context, ending.method.data(), ending.status};
+  const SeriesKey key{.route = route, .context = context, .method = ending.method, .status = ending.status};
   const bool cacheable = route != nullptr && !IsMounted(scope, root_path);
   if (cacheable) {
     if (const SeriesCache::Entry* entry = self->cache.Find(key)) {
@@ -105,17 +104,18 @@ PyObject* Measure(Recorder* self, PyObject* scope, PyObject* root_path, const En
 
 void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) {
   if (DictItem(self->access_levels, self->info) == Py_False) return;
-  // The method is text of KnownMethod(): it ends in a NUL.
   PyObject* result =
-      PyObject_CallFunction(self->on_access, "sOid", ending.method.data(), handler, ending.status, ending.seconds);
-  if (result == nullptr) return ReportFault("access line");
+      PyObject_CallFunction(self->on_access, "sOid", ending.method, handler, ending.status, ending.seconds);
+  if (result == nullptr) {
+    ReportFault("access line");
+    return;
+  }
   Py_DECREF(result);
 }
 
 // Logs an unhandled exception. The type to count it under (a new reference), or None: it is no error of the server.
 PyObject* LogError(Recorder* self, PyObject* error, PyObject* handler, const Ending& ending) {
-  return PyObject_CallFunction(self->on_error, "OOsid", error, handler, ending.method.data(), ending.status,
-                               ending.seconds);
+  return PyObject_CallFunction(self->on_error, "OOsid", error, handler, ending.method, ending.status, ending.seconds);
 }
 
 void CountError(Recorder* self, PyObject* handler, int status, std::string_view type, std::string_view request_id) {
@@ -128,9 +128,8 @@ void CountHandledError(Recorder* self, const Exchange* exchange, PyObject* handl
   const char* name = seen ? reinterpret_cast<PyTypeObject*>(exchange->error_type)->tp_name : "";
   std::string_view type(name);
   if (const std::size_t dot = type.rfind('.'); dot != std::string_view::npos) type.remove_prefix(dot + 1);
-  const char status[] = {static_cast<char>('0' + ending.status / 100), static_cast<char>('0' + ending.status / 10 % 10),
-                         static_cast<char>('0' + ending.status % 10)};
-  CountError(self, handler, ending.status, seen ? type : std::string_view(status, 3), ending.request_id);
+  const StatusText status(ending.status);
+  CountError(self, handler, ending.status, seen ? type : status.view(), ending.request_id);
 }
 
 int StatusOf(const Exchange* exchange, PyObject* error) noexcept {
@@ -142,19 +141,27 @@ int StatusOf(const Exchange* exchange, PyObject* error) noexcept {
 
 void RecordHttp(Recorder* self, Exchange* exchange, PyObject* scope, PyObject* root_path, PyObject* error) {
   const std::int64_t ended_ns = exchange->ended_ns != 0 ? exchange->ended_ns : MonotonicNs();
-  Ending ending{KnownMethod(TextView(DictItem(scope, Names().method))), StatusOf(exchange, error),
-                static_cast<double>(ended_ns - exchange->began_ns) * 1e-9, TextView(exchange->id)};
+  Ending ending{.method = KnownMethod(TextView(DictItem(scope, Names().method))),
+                .status = StatusOf(exchange, error),
+                .seconds = static_cast<double>(ended_ns - exchange->began_ns) * 1e-9,
+                .request_id = TextView(exchange->id)};
   const bool raised = error != nullptr && PyErr_GivenExceptionMatches(error, PyExc_Exception) != 0;
   if (!raised) {
     PyObject* handler = Measure(self, scope, root_path, ending);
-    if (handler == nullptr) return ReportFault("request metrics");
+    if (handler == nullptr) {
+      ReportFault("request metrics");
+      return;
+    }
     if (ending.status >= kInternalServerError) CountHandledError(self, exchange, handler, ending);
     LogAccess(self, handler, ending);
     Py_DECREF(handler);
     return;
   }
   PyObject* handler = RouteTemplate(self, scope, root_path);
-  if (handler == nullptr) return ReportFault("route template");
+  if (handler == nullptr) {
+    ReportFault("route template");
+    return;
+  }
   PyObject* type = LogError(self, error, handler, ending);
   if (type == nullptr) {
     ReportFault("error line");
@@ -171,10 +178,15 @@ void RecordHttp(Recorder* self, Exchange* exchange, PyObject* scope, PyObject* r
 
 void RecordWebSocket(Recorder* self, Exchange* exchange, PyObject* scope, PyObject* root_path, PyObject* error) {
   if (error == nullptr || PyErr_GivenExceptionMatches(error, PyExc_Exception) == 0) return;
-  const Ending ending{"WEBSOCKET", exchange->accepted ? kWebSocketInternalError : kInternalServerError,
-                      static_cast<double>(MonotonicNs() - exchange->began_ns) * 1e-9, TextView(exchange->id)};
+  const Ending ending{.method = "WEBSOCKET",
+                      .status = exchange->accepted ? kWebSocketInternalError : kInternalServerError,
+                      .seconds = static_cast<double>(MonotonicNs() - exchange->began_ns) * 1e-9,
+                      .request_id = TextView(exchange->id)};
   PyObject* handler = RouteTemplate(self, scope, root_path);
-  if (handler == nullptr) return ReportFault("route template");
+  if (handler == nullptr) {
+    ReportFault("route template");
+    return;
+  }
   PyObject* type = LogError(self, error, handler, ending);
   if (type == nullptr) {
     ReportFault("error line");

@@ -24,10 +24,11 @@ struct SeriesKey {
 
 struct SeriesKeyHash {
   std::size_t operator()(const SeriesKey& key) const noexcept {
+    constexpr std::size_t kMix = 0x9E3779B97F4A7C15U;
     std::size_t hash = reinterpret_cast<std::uintptr_t>(key.route) >> 4U;
-    hash = hash * 0x9E3779B97F4A7C15U ^ (reinterpret_cast<std::uintptr_t>(key.context) >> 4U);
-    hash = hash * 0x9E3779B97F4A7C15U ^ reinterpret_cast<std::uintptr_t>(key.method);
-    return hash * 0x9E3779B97F4A7C15U ^ static_cast<std::size_t>(key.status);
+    hash = (hash * kMix) ^ (reinterpret_cast<std::uintptr_t>(key.context) >> 4U);
+    hash = (hash * kMix) ^ reinterpret_cast<std::uintptr_t>(key.method);
+    return (hash * kMix) ^ static_cast<std::size_t>(key.status);
   }
 };
 
@@ -50,7 +51,7 @@ class SeriesCache {
   /// everything is forgotten.
   void Put(const SeriesKey& key, const HttpSeries& series, PyObject* handler) {
     if (entries_.size() >= kMaxEntries) Clear();
-    if (!entries_.emplace(key, Entry{series, handler}).second) return;
+    if (!entries_.emplace(key, Entry{.series = series, .handler = handler}).second) return;
     Py_INCREF(key.route);
     Py_XINCREF(key.context);
     Py_INCREF(handler);
