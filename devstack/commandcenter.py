@@ -112,6 +112,12 @@ class CommandCenter:
         for server in reversed(self._started):
             server.stop()
 
+    def remove(self) -> None:
+        """Stop everything and delete all files."""
+        self.stop()
+        self.postgres.remove()
+        shutil.rmtree(self.directory)
+
     def __enter__(self) -> CommandCenter:
         return self
 

@@ -11,7 +11,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandCenter]:
     with CommandCenter(tmp_path_factory.mktemp("trail") / "stack") as running:
         yield running
         running.stop()
-        assert running.postgres.fatal_log_lines() == []
+        fatal_lines = running.postgres.fatal_log_lines()
+        running.remove()
+        assert fatal_lines == []
 
 
 @pytest.fixture
