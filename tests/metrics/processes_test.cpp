@@ -122,6 +122,7 @@ TEST(ProcessesTest, TotalsOfThreadsAreExactWhileScraped) {
     while (!stop) EXPECT_TRUE(Expose(*segment, ExpositionFormat::kOpenMetrics).ends_with("# EOF\n"));
   });
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (unsigned i = 0; i < 4; ++i) threads.emplace_back([&, i] { Work(*segment, i, 2000); });
   for (std::thread& thread : threads) thread.join();
   stop = true;
