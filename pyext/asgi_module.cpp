@@ -18,8 +18,11 @@ py::object NewRecorder(const py::object& segment, const std::string& errors_name
   Segment* native = SegmentOf(segment.ptr());
   PyObject* recorder = native == nullptr ? nullptr
                                          : MakeRecorder(segment.ptr(), *native,
-                                                        {errors_namespace, access_levels.ptr(), route_template.ptr(),
-                                                         on_error.ptr(), on_access.ptr()});
+                                                        {.errors_namespace = errors_namespace,
+                                                         .access_levels = access_levels.ptr(),
+                                                         .route_template = route_template.ptr(),
+                                                         .on_error = on_error.ptr(),
+                                                         .on_access = on_access.ptr()});
   if (recorder == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(recorder);
 }

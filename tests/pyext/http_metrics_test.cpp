@@ -1,0 +1,72 @@
+#include "pyext/http_metrics.h"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+namespace reqtrail {
+namespace {
+
+class HttpMetricsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "/http_metrics_" + testing::UnitTest::GetInstance()->current_test_info()->name() +
+                 std::to_string(getpid());
+    Result<std::unique_ptr<Segment>> opened = Segment::Open({.service = "test", .directory = directory_});
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    segment_ = std::move(opened).value();
+  }
+
+  std::string directory_;
+  std::unique_ptr<Segment> segment_;
+};
+
+TEST(KnownMethodTest, MethodsOfHttpAreThemselvesAndAllOthersAreOther) {
+  EXPECT_STREQ(KnownMethod("GET"), "GET");
+  EXPECT_STREQ(KnownMethod("PATCH"), "PATCH");
+  EXPECT_STREQ(KnownMethod("get"), "OTHER");
+  EXPECT_STREQ(KnownMethod(""), "OTHER");
+  EXPECT_STREQ(KnownMethod("BREW"), "OTHER");
+}
+
+TEST(KnownMethodTest, OneMethodHasOneAddress) {
+  const std::string built = "DELETE";
+  EXPECT_EQ(KnownMethod(built), KnownMethod("DELETE"));
+}
+
+TEST(StatusTextTest, IsTheNumber) {
+  EXPECT_EQ(StatusText(404).view(), "404");
+  EXPECT_EQ(StatusText(1011).view(), "1011");
+}
+
+TEST_F(HttpMetricsTest, TheSameLabelsAreTheSameSeries) {
+  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, "shop");
+  ASSERT_TRUE(metrics.ok());
+  metrics.value().Series("GET", "/a/{b}", 200).Record(0.02, "first");
+  metrics.value().Series("GET", "/a/{b}", 200).Record(0.03, "second");
+  metrics.value().Series("GET", "/a/{b}", 500).Record(0.5, "third");
+  EXPECT_EQ(metrics.value().Series("GET", "/a/{b}", 200).requests.Value(), 2);
+  EXPECT_EQ(metrics.value().Series("GET", "/a/{b}", 500).requests.Value(), 1);
+  EXPECT_NEAR(metrics.value().Series("GET", "/a/{b}", 200).duration.Sum(), 0.55, 1e-9);
+}
+
+TEST_F(HttpMetricsTest, TwoApplicationsOfOneProcessShareTheirFamilies) {
+  const Result<HttpMetrics> first = HttpMetrics::Open(*segment_, "shop");
+  const Result<HttpMetrics> second = HttpMetrics::Open(*segment_, "shop");
+  ASSERT_TRUE(first.ok() && second.ok());
+  first.value().Series("GET", "/", 200).Record(1, "a");
+  EXPECT_EQ(second.value().Series("GET", "/", 200).requests.Value(), 1);
+}
+
+TEST_F(HttpMetricsTest, ANamespaceThatIsNoMetricNameIsRefused) {
+  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, "not-a-name");
+  ASSERT_FALSE(metrics.ok());
+  EXPECT_EQ(metrics.error().fault, MetricsFault::kInvalid);
+  EXPECT_NE(metrics.error().message.find("not-a-name"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace reqtrail
