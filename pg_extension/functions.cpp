@@ -213,9 +213,10 @@ Datum pg_stat_requests_info_1_0(PG_FUNCTION_ARGS) {
 // pg_stat_requests_reset(): forget everything. The script revokes it from public.
 Datum pg_stat_requests_reset_1_0(PG_FUNCTION_ARGS) {
   reqtrail::SharedState* state = reqtrail::RequireSharedState();
-  pg_atomic_write_u64(&state->stats_reset, static_cast<std::uint64_t>(GetCurrentTimestamp()));
   pg_atomic_write_u64(&state->ignored_ids, 0);
   reqtrail::ring::Clear();
+  // After it: rows that came in meanwhile and are gone must not be of a time for which complete_since vouches.
+  pg_atomic_write_u64(&state->stats_reset, static_cast<std::uint64_t>(GetCurrentTimestamp()));
   PG_RETURN_VOID();
 }
 
