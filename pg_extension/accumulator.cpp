@@ -13,7 +13,13 @@ namespace reqtrail::accumulator {
 namespace {
 
 // Where this backend is, as far as it decides whether an error is one of a statement that is already counted.
-enum class Phase : unsigned char { kBetween, kStatement, kFailed, kEnding };
+enum class Phase : unsigned char {
+  kBetween,    // no statement is known of: an error is that of one which could not start
+  kStatement,  // one is running
+  kFailed,     // one failed, its error is not yet reported
+  kDone,       // one was done: the next follows, or the commit if there is no transaction block
+  kEnding,     // transaction control: an error is no statement's
+};
 
 // Whether this process may write to shared memory.
 enum class Attachment : unsigned char { kNotYet, kAttached, kGone };
@@ -219,9 +225,7 @@ bool BeginStatement(const void* statement, bool first_step) noexcept {
 void EndStatement(bool failed) noexcept {
   CountTime();
   PublishProgress();
-  state.phase = failed ? Phase::kFailed : Phase::kBetween;
-  // A statement outside of a transaction block is followed by its commit.
-  if (!failed && !IsTransactionBlock()) state.phase = Phase::kEnding;
+  state.phase = failed ? Phase::kFailed : Phase::kDone;
 }
 
 bool ResumeStatement(const void* statement) noexcept {
@@ -238,14 +242,18 @@ void ExpectEnd() noexcept {
   if (IsTransactionState()) state.phase = Phase::kEnding;
 }
 
+void ExpectStatement() noexcept { state.phase = Phase::kDone; }
+
 void CountError(bool fatal) noexcept {
   const RequestId* id = RequestIdInEffect();
   if ((id == nullptr && !state.part.open) || !CanRecord()) return;
   if (!state.part.open && id != nullptr) OpenPart(*id);
   ++state.part.counters.errors;
-  // Syntax, planning, permissions: it failed before it could start.
-  if (state.phase == Phase::kBetween && !fatal) ++state.part.counters.statements;
-  if (state.phase == Phase::kFailed) state.phase = Phase::kBetween;
+  // Syntax, planning, permissions: it failed before it could start. The implicit block of several statements sent at
+  // once is one only until its commit.
+  const bool between = state.phase == Phase::kBetween || (state.phase == Phase::kDone && IsTransactionBlock());
+  if (between && !fatal) ++state.part.counters.statements;
+  if (state.phase == Phase::kFailed || state.phase == Phase::kEnding) state.phase = Phase::kBetween;
 }
 
 void EndTransaction(bool rolled_back) noexcept {

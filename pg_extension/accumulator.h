@@ -33,8 +33,12 @@ void EndStatement(bool failed) noexcept;
 /// Rows that a statement under way returned or changed.
 void AddRows(std::uint64_t rows) noexcept;
 
-/// What follows until the next statement is the end of the transaction, so that an error in it is not a statement's.
+/// What follows is transaction control, maybe the end of the transaction: an error in it is not a statement's. Until
+/// then, the next statement or ExpectStatement.
 void ExpectEnd() noexcept;
+
+/// The transaction goes on after all: the next error may again be that of a statement.
+void ExpectStatement() noexcept;
 
 /// The server reports an error of this backend. Cannot fail; takes no lock.
 void CountError(bool fatal) noexcept;

@@ -26,6 +26,15 @@ int depth = 0;
 // Outside of a portal, at depth 0, run only queries of deferred triggers (at commit) and of background workers.
 bool IsTopLevel() { return depth == 0 && ActivePortal != nullptr; }
 
+// A query at depth 0 need not be the portal's own: while that is only being started, functions already run to prune
+// partitions. And at commit a WITH HOLD cursor's rows are stored, by a portal whose statement was its declaration.
+bool IsTopLevel(const QueryDesc* query) {
+  if (!IsTopLevel()) return false;
+  const List* own = ActivePortal->stmts;
+  if (own == NIL || (linitial(own) != query->plannedstmt && !list_member_ptr(own, query->plannedstmt))) return false;
+  return (ActivePortal->cursorOptions & CURSOR_OPT_HOLD) == 0 || ActivePortal->holdStore == nullptr;
+}
+
 // Runs `chain` one level deeper. Restores the depth, and ends the statement if it is a recorded one, also when `chain`
 // raises an error. `chain` must have a trivial destructor: an error longjmps over it.
 template <typename Chain>
@@ -77,13 +86,18 @@ bool SetsRequestId(const Node* statement) {
 }
 
 // What comes with the end of its transaction: an error in it is not a failed statement.
-bool EndsTransaction(const Node* statement) {
-  switch (reinterpret_cast<const TransactionStmt*>(statement)->kind) {
+bool EndsTransaction(TransactionStmtKind kind) {
+  switch (kind) {
     case TRANS_STMT_COMMIT:
     case TRANS_STMT_ROLLBACK:
     case TRANS_STMT_PREPARE: return true;
     default: return false;
   }
+}
+
+// Savepoints and the second phase of two: refused when there is no such thing, which is no failed statement either.
+bool ControlsTransaction(TransactionStmtKind kind) {
+  return kind != TRANS_STMT_BEGIN && kind != TRANS_STMT_START && !EndsTransaction(kind);
 }
 
 // Rows as pg_stat_statements counts them for COPY, FETCH, CREATE TABLE AS, REFRESH; and for an EXECUTE, those of what
@@ -121,12 +135,21 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
   });
 }
 
+// As RunUtility, for what ControlsTransaction.
+[[gnu::noinline]] void RunControl(PlannedStmt* planned, const char* text, bool read_only, ProcessUtilityContext context,
+                                  ParamListInfo parameters, QueryEnvironment* environment, DestReceiver* destination,
+                                  QueryCompletion* completion) {
+  accumulator::ExpectEnd();
+  CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
+  accumulator::ExpectStatement();
+}
+
 }  // namespace
 
 extern "C" {
 
 static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
-  const bool recorded = IsTopLevel() && accumulator::BeginStatement(query, !query->already_executed);
+  const bool recorded = IsTopLevel(query) && accumulator::BeginStatement(query, !query->already_executed);
   RunNested(recorded, [&] {
     CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
     if (recorded) accumulator::AddRows(query->estate->es_processed);
@@ -149,7 +172,12 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
   const Node* statement = planned->utilityStmt;
   if (IsA(statement, TransactionStmt)) {
     // Nothing runs inside it. It may free `planned`.
-    if (depth == 0 && EndsTransaction(statement)) accumulator::ExpectEnd();
+    const TransactionStmtKind kind = reinterpret_cast<const TransactionStmt*>(statement)->kind;
+    if (depth == 0 && ControlsTransaction(kind)) {
+      RunControl(planned, text, read_only, context, parameters, environment, destination, completion);
+      return;
+    }
+    if (depth == 0 && EndsTransaction(kind)) accumulator::ExpectEnd();
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     return;
   }

@@ -135,6 +135,42 @@ def test_a_commit_that_fails_is_an_error_but_no_statement(admin: Connection, ses
     assert counts(admin, "x") == (1, 1, 1, 1)
 
 
+def test_a_commit_that_fails_after_statements_sent_at_once_is_no_statement(
+    admin: Connection, session: Connection
+) -> None:
+    session.execute("CREATE TABLE IF NOT EXISTS late (id int REFERENCES item DEFERRABLE INITIALLY DEFERRED)")
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        session.execute("SELECT 1; INSERT INTO late VALUES (-1)")
+    assert counts(admin, "x") == (2, 1, 2, 1)
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        session.execute("SELECT 1; SELECT nothing FROM item")
+    assert counts(admin, "x") == (3, 2, 4, 2)
+
+
+def test_a_cursor_that_fails_at_commit_is_no_statement(admin: Connection, session: Connection) -> None:
+    with pytest.raises(psycopg.errors.DivisionByZero), tagged(session, "x"):
+        session.execute("DECLARE kept CURSOR WITH HOLD FOR SELECT 1 / (id - 500) FROM item")
+    assert counts(admin, "x") == (1, 1, 1, 1)
+
+
+def test_transaction_control_that_is_refused_is_no_statement(admin: Connection, session: Connection) -> None:
+    session.execute("BEGIN")
+    session.execute(SET_ID, ("x",))
+    session.execute("SAVEPOINT here")
+    with pytest.raises(psycopg.errors.InvalidSavepointSpecification):
+        session.execute("RELEASE nowhere")
+    session.execute("ROLLBACK TO here")
+    with pytest.raises(psycopg.errors.SyntaxError):  # while a statement still counts
+        session.execute("SELEC 1")
+    session.execute("ROLLBACK")
+    assert counts(admin, "x") == (1, 1, 1, 2)
+    session.execute("SET pg_stat_requests.request_id = 'y'")
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        session.execute("COMMIT PREPARED 'nothing'")
+    assert counts(admin, "y") == (2, 1, 0, 1)
+
+
 def test_a_failed_statement_outside_a_block_is_one_transaction(admin: Connection, session: Connection) -> None:
     session.execute("CREATE TABLE IF NOT EXISTS late (id int REFERENCES item DEFERRABLE INITIALLY DEFERRED)")
     session.execute("SET pg_stat_requests.request_id = 'x'")

@@ -129,6 +129,30 @@ def test_a_cursor_counts_its_declaration_and_each_fetch(admin: Connection, sessi
     assert row(admin, "x")["rows"] == 30
 
 
+def test_storing_a_cursor_at_commit_is_no_statement(admin: Connection, session: Connection) -> None:
+    with tagged(session, "x"):
+        session.execute("DECLARE kept CURSOR WITH HOLD FOR SELECT * FROM item")
+    assert len(session.execute("FETCH ALL FROM kept").fetchall()) == 1000
+    assert counts(admin, "x") == (1, 0, 1, 0)
+    assert row(admin, "x")["rows"] == 0
+
+
+def test_functions_that_run_while_partitions_are_pruned_are_no_statements(
+    admin: Connection, session: Connection
+) -> None:
+    session.execute("CREATE TABLE part (tenant int, v int) PARTITION BY LIST (tenant)")
+    session.execute("CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1)")
+    session.execute("CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2)")
+    session.execute(
+        "CREATE FUNCTION tenant() RETURNS int STABLE LANGUAGE plpgsql"
+        " AS $$ BEGIN PERFORM count(*) FROM item; RETURN 1; END $$"
+    )
+    with tagged(session, "x"):
+        session.execute("SELECT * FROM part WHERE tenant = tenant()")
+        session.execute("UPDATE part SET v = 1 WHERE tenant = tenant()")
+    assert counts(admin, "x") == (1, 0, 2, 0)
+
+
 def test_copy_is_a_statement_with_rows(admin: Connection, session: Connection) -> None:
     with tagged(session, "x"):
         session.execute("CREATE TEMP TABLE target (id int, name text)")
