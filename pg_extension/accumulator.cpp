@@ -46,6 +46,7 @@ struct State {
   bool base_is_valid = false;  // part.base is of the last flush and the id has not changed since
   Phase phase = Phase::kBetween;
   const void* statement = nullptr;  // identity of the statement that started last
+  const char* sent_text = nullptr;  // identity of the message that ran the statement that was done last
   std::int64_t step_start = 0;      // nanoseconds: when its step under way started
   std::int64_t statement_time = 0;  // nanoseconds: its finished steps
   Attachment attachment = Attachment::kNotYet;
@@ -181,6 +182,14 @@ void CountTime() noexcept {
   counters.max_time = std::max(counters.max_time, state.statement_time);
 }
 
+// Whether an error now is of a statement that failed before it could start: syntax, planning, permissions. After one
+// that is done, the next comes in the same block (an implicit one is none any more when it commits), or in another
+// message of the same pipeline; the commit of what is no block comes in the same message, or with none.
+bool IsOfUnstartedStatement() noexcept {
+  if (state.phase != Phase::kDone) return state.phase == Phase::kBetween;
+  return debug_query_string != nullptr && (IsTransactionBlock() || debug_query_string != state.sent_text);
+}
+
 }  // namespace
 
 void RequestIdChanged() noexcept {
@@ -226,6 +235,7 @@ void EndStatement(bool failed) noexcept {
   CountTime();
   PublishProgress();
   state.phase = failed ? Phase::kFailed : Phase::kDone;
+  state.sent_text = debug_query_string;
 }
 
 bool ResumeStatement(const void* statement) noexcept {
@@ -242,17 +252,17 @@ void ExpectEnd() noexcept {
   if (IsTransactionState()) state.phase = Phase::kEnding;
 }
 
-void ExpectStatement() noexcept { state.phase = Phase::kDone; }
+void ExpectStatement() noexcept {
+  state.phase = Phase::kDone;
+  state.sent_text = debug_query_string;
+}
 
 void CountError(bool fatal) noexcept {
   const RequestId* id = RequestIdInEffect();
   if ((id == nullptr && !state.part.open) || !CanRecord()) return;
   if (!state.part.open && id != nullptr) OpenPart(*id);
   ++state.part.counters.errors;
-  // Syntax, planning, permissions: it failed before it could start. The implicit block of several statements sent at
-  // once is one only until its commit.
-  const bool between = state.phase == Phase::kBetween || (state.phase == Phase::kDone && IsTransactionBlock());
-  if (between && !fatal) ++state.part.counters.statements;
+  if (IsOfUnstartedStatement() && !fatal) ++state.part.counters.statements;
   if (state.phase == Phase::kFailed || state.phase == Phase::kEnding) state.phase = Phase::kBetween;
 }
 

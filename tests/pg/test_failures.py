@@ -148,6 +148,24 @@ def test_a_commit_that_fails_after_statements_sent_at_once_is_no_statement(
     assert counts(admin, "x") == (3, 2, 4, 2)
 
 
+@pytest.mark.parametrize(
+    "second", [b"SELECT nothing FROM item", b"SELEC 1", b"SELECT 1 / 0", b"INSERT INTO late VALUES (-1)"]
+)
+def test_each_statement_of_a_failed_pipeline_counts_once(admin: Connection, session: Connection, second: bytes) -> None:
+    session.execute("CREATE TABLE IF NOT EXISTS late (id int REFERENCES item DEFERRABLE INITIALLY DEFERRED)")
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    pgconn = session.pgconn
+    pgconn.enter_pipeline_mode()
+    for statement in (b"SELECT 1", second):
+        pgconn.send_query_params(statement, None)
+    pgconn.pipeline_sync()
+    pgconn.flush()
+    while (result := pgconn.get_result()) is None or result.status != psycopg.pq.ExecStatus.PIPELINE_SYNC:
+        pass
+    pgconn.exit_pipeline_mode()
+    assert counts(admin, "x") == (2, 1, 2, 1)
+
+
 def test_a_cursor_that_fails_at_commit_is_no_statement(admin: Connection, session: Connection) -> None:
     with pytest.raises(psycopg.errors.DivisionByZero), tagged(session, "x"):
         session.execute("DECLARE kept CURSOR WITH HOLD FOR SELECT 1 / (id - 500) FROM item")
