@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <memory>
 #include <string>
+
+#include "tests/metrics/temporary_segment.h"
 
 namespace reqtrail {
 namespace {
@@ -13,14 +13,11 @@ namespace {
 class HttpMetricsTest : public testing::Test {
  protected:
   void SetUp() override {
-    directory_ = testing::TempDir() + "/http_metrics_" + testing::UnitTest::GetInstance()->current_test_info()->name() +
-                 std::to_string(getpid());
-    Result<std::unique_ptr<Segment>> opened = Segment::Open({.service = "test", .directory = directory_});
-    ASSERT_TRUE(opened.ok()) << opened.error().message;
-    segment_ = std::move(opened).value();
+    segment_ = OpenOrFail(OptionsIn(directory_));
+    ASSERT_TRUE(segment_);
   }
 
-  std::string directory_;
+  TemporaryDirectory directory_;
   std::unique_ptr<Segment> segment_;
 };
 
