@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError
@@ -73,13 +74,15 @@ def outcomes(connection: Connection, steps: list[str]) -> list[object]:
     for step in steps:
         try:
             found.append(take(connection, step))
-        except (DBAPIError, PendingRollbackError, InvalidRequestError) as error:
-            found.append((type(error).__name__, getattr(getattr(error, "orig", None), "sqlstate", None)))
+        # SQLAlchemy hands on what asyncpg raises when a server-side cursor reads its first rows.
+        except (DBAPIError, PendingRollbackError, InvalidRequestError, asyncpg.PostgresError) as error:
+            found.append((type(error).__name__, getattr(getattr(error, "orig", error), "sqlstate", None)))
     connection.rollback()
     return found
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(steps=["cursor", "set", "insert"], level="READ COMMITTED", tagged=True)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=14), level=st.sampled_from(LEVELS), tagged=st.booleans())
 def test_results_and_errors_are_the_same_with_the_hook(pair: Pair, steps: list[str], level: str, tagged: bool) -> None:
     plain, hooked = pair
