@@ -53,12 +53,13 @@ def install(
     when the environment says REQTRAIL_ENABLED=false.
 
     Raises TypeError for anything but an application, RuntimeError when it has begun to serve, ValueError for an
-    argument out of range, OSError when the metrics segment cannot be opened.
+    argument out of range, OSError when the metrics segment cannot be opened. Then `app` is as it was before.
     """
     if not enabled():
         return
     _check(app)
-    if _INSTALLATION not in vars(app):
+    is_new = _INSTALLATION not in vars(app)
+    if is_new:
         if app.middleware_stack is not None:
             raise RuntimeError("this application has begun to serve: call reqtrail.install(app) where app is made")
         installation = _new_installation(
@@ -72,10 +73,19 @@ def install(
         )
         setattr(app, _INSTALLATION, installation)
         drop_duplicates_of_servers()
-        if log_level is not None:
-            from reqtrail import logging
+    try:
+        _install_the_rest(celery, engine, log_level if is_new else None)
+    except BaseException:
+        if is_new:
+            uninstall(app)
+        raise
 
-            logging.setup(log_level)
+
+def _install_the_rest(celery: Any, engine: Any, log_level: str | None) -> None:
+    if log_level is not None:
+        from reqtrail import logging
+
+        logging.setup(log_level)
     if celery is not None:
         from reqtrail import celery as celery_hooks
 

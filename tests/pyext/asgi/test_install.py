@@ -234,6 +234,29 @@ def test_an_application_that_serves_already_is_refused() -> None:
         reqtrail.install(app, log_level=None)
 
 
+@pytest.mark.parametrize("wrong", [{"log_level": "LOUD"}, {"celery": object()}, {"engine": object()}])
+def test_an_argument_that_is_refused_leaves_the_application_as_it_was(wrong: dict[str, Any]) -> None:
+    app = FastAPI()
+    with pytest.raises((TypeError, ValueError)):
+        reqtrail.install(app, **{"log_level": None, **wrong})
+    response = TestClient(app).get("/refused")
+    assert "x-request-id" not in response.headers
+
+    app = FastAPI()
+    with pytest.raises((TypeError, ValueError)):
+        reqtrail.install(app, **{"log_level": None, **wrong})
+    reqtrail.install(app, log_level=None)
+    assert "x-request-id" in TestClient(app).get("/mended").headers
+
+
+def test_a_second_call_that_is_refused_keeps_the_first() -> None:
+    app = FastAPI()
+    reqtrail.install(app, log_level=None)
+    with pytest.raises(TypeError):
+        reqtrail.install(app, celery=object())
+    assert "x-request-id" in TestClient(app).get("/").headers
+
+
 @pytest.mark.parametrize("app", [None, 5, reqtrail.CorrelationIDMiddleware(FastAPI()), APIRouter()])
 def test_what_is_no_application_is_refused_and_told_what_is(app: Any) -> None:
     with pytest.raises(TypeError, match=r"must be a Starlette or FastAPI application, not .*CorrelationIDMiddleware"):
