@@ -26,6 +26,7 @@ enum class Attachment : unsigned char { kNotYet, kAttached, kGone };
 
 struct Part {
   bool open = false;
+  bool between_transactions = false;  // all there is are errors reported while no transaction was under way
   RequestKey key;
   std::uint64_t hash = 0;  // ring::Hash(key.id)
   std::int64_t since = 0;  // TimestampTz of the statement with which it was opened
@@ -120,6 +121,7 @@ void FillKey(RequestKey& key, const RequestId& id) noexcept {
 void OpenPart(const RequestId& id) noexcept {
   Part& part = state.part;
   part.open = true;
+  part.between_transactions = false;
   state.statement = nullptr;
   FillKey(part.key, id);
   part.hash = ring::Hash(id);
@@ -137,7 +139,7 @@ bool IsVisited(const RequestKey& key) noexcept {
 // Closes a part before its transaction ends. When too many were, the transaction counts at once, its end unknown.
 void ClosePart() noexcept {
   Part& part = state.part;
-  if (!IsVisited(part.key)) {
+  if (!part.between_transactions && !IsVisited(part.key)) {
     if (state.visited_count < kMaxVisited) {
       Visited& visited = state.visited[state.visited_count++];
       visited.key.Assign(part.key);
@@ -218,6 +220,7 @@ bool BeginStatement(const void* statement, bool first_step) noexcept {
   if (state.part.open && state.part.key.role != RoleInEffect()) ClosePart();
   const bool opened = !state.part.open;
   if (opened) OpenPart(*id);
+  state.part.between_transactions = false;
   if (first_step) ++state.part.counters.statements;
   if (first_step || state.statement != statement) state.statement_time = 0;
   state.statement = statement;
@@ -260,7 +263,10 @@ void ExpectStatement() noexcept {
 void CountError(bool fatal) noexcept {
   const RequestId* id = RequestIdInEffect();
   if ((id == nullptr && !state.part.open) || !CanRecord()) return;
-  if (!state.part.open && id != nullptr) OpenPart(*id);
+  if (!state.part.open && id != nullptr) {
+    OpenPart(*id);
+    state.part.between_transactions = !IsTransactionState();
+  }
   ++state.part.counters.errors;
   if (IsOfUnstartedStatement() && !fatal) ++state.part.counters.statements;
   if (state.phase == Phase::kFailed || state.phase == Phase::kEnding) state.phase = Phase::kBetween;

@@ -211,6 +211,19 @@ def test_statements_refused_after_an_error_count_for_a_session_level_id(admin: C
     assert counts(admin, "x") == (3, 1, 3, 2)
 
 
+def test_taking_the_id_away_after_a_failed_block_is_no_transaction_of_it(
+    admin: Connection, session: Connection
+) -> None:
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    session.execute("BEGIN")
+    for _ in range(2):
+        with pytest.raises(psycopg.Error):
+            session.execute("SELECT 1 / 0")
+    session.execute("ROLLBACK")
+    session.execute("RESET pg_stat_requests.request_id")
+    assert counts(admin, "x") == (2, 1, 2, 2)
+
+
 def test_an_error_between_transactions_is_kept_when_the_session_ends(admin: Connection, server: Postgres) -> None:
     with server.connect() as connection:
         connection.execute("SET pg_stat_requests.request_id = 'x'")
