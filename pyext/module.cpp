@@ -26,7 +26,7 @@ const char* RequestIdFaultOf(const py::str& id) {
 
 }  // namespace
 
-PYBIND11_MODULE(_native, m) {
+PYBIND11_MODULE(_native_of_main, m) {
   m.doc() = "The compiled half of reqtrail.";
   m.attr("__version__") = REQTRAIL_VERSION;
   if (!reqtrail::InitRequestContext()) throw py::error_already_set();
@@ -43,4 +43,12 @@ PYBIND11_MODULE(_native, m) {
     return py::str(id.data(), id.size());
   });
   reqtrail::BindMetrics(m);
+}
+
+// The types are made once for the process, and pybind11's own check for another interpreter waits for ever
+// (Python 3.11).
+PyMODINIT_FUNC PyInit__native() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__native_of_main();
+  PyErr_SetString(PyExc_ImportError, "reqtrail does not support subinterpreters");
+  return nullptr;
 }
