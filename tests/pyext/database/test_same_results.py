@@ -60,7 +60,8 @@ def take(connection: Connection, step: str) -> object:
         case "rollback":
             connection.rollback()
         case "cursor":
-            rows = connection.execution_options(stream_results=True).execute(text("SELECT generate_series(1, 40)"))
+            numbers = text("SELECT generate_series(1, 40)")
+            rows = connection.execute(numbers, execution_options={"stream_results": True})
             some = [rows.fetchone(), *rows.fetchmany(2)]
             rows.close()
             return some
@@ -81,6 +82,8 @@ def outcomes(connection: Connection, steps: list[str]) -> list[object]:
     return found
 
 
+# SQLAlchemy drops psycopg's server-side cursor unclosed when its DECLARE fails, with and without the hook.
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(steps=["cursor", "set", "insert"], level="READ COMMITTED", tagged=True)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=14), level=st.sampled_from(LEVELS), tagged=st.booleans())
