@@ -47,7 +47,7 @@ PYBIND11_MODULE(_native_of_main, m) {
 
 // The types are made once for the process, and pybind11's own check for another interpreter waits for ever
 // (Python 3.11).
-PyMODINIT_FUNC PyInit__native() {
+PyMODINIT_FUNC PyInit__native() {  // NOLINT(bugprone-reserved-identifier,cert-dcl*): Python's name for it
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__native_of_main();
   PyErr_SetString(PyExc_ImportError, "reqtrail does not support subinterpreters");
   return nullptr;
