@@ -10,16 +10,7 @@ from reqtrail._native import RecordFormatter
 __all__ = ["JSONFormatter", "reset", "setup"]
 
 # These come with handlers of their own, or do not hand their records on.
-_SERVER_LOGGERS = (
-    "uvicorn",
-    "uvicorn.error",
-    "gunicorn.error",
-    "gunicorn.access",
-    "hypercorn.error",
-    "hypercorn.access",
-    "celery",
-    "celery.task",
-)
+_SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "gunicorn.error", "gunicorn.access", "celery", "celery.task")
 # The access line of reqtrail says the same and more.
 _SILENCED = "uvicorn.access"
 
@@ -83,9 +74,9 @@ def setup(level: str | int = "INFO", origin: str = "api", stream: TextIO | None 
     """Write all log records of this process as JSON lines.
 
     The root logger gets one handler, in place of those that write to the console; handlers that write elsewhere stay.
-    The loggers of uvicorn, gunicorn, hypercorn and Celery hand their records on to it; uvicorn's access lines no longer
-    reach the console, because reqtrail writes one with more in it. Calling it again changes level, origin and stream.
-    With REQTRAIL_ENABLED=false it does nothing.
+    The loggers of uvicorn, gunicorn and Celery hand their records on to it; uvicorn's access lines no longer reach the
+    console, because reqtrail writes one with more in it. Calling it again changes level, origin and stream. With
+    REQTRAIL_ENABLED=false it does nothing.
 
     Args:
         level: The least severe level to write: DEBUG, INFO, WARNING, ERROR, CRITICAL, or the number of one.
