@@ -34,8 +34,8 @@ Call* AsCall(PyObject* object) noexcept { return reinterpret_cast<Call*>(object)
 
 // The dict of request.state, borrowed; made if the server gave none. nullptr with an error.
 PyObject* RequestState(PyObject* scope) {
-  PyObject* state = PyDict_GetItemWithError(scope, Names().state);
-  if (state != nullptr || PyErr_Occurred()) return state;
+  PyObject* state = DictItem(scope, Names().state);
+  if (state != nullptr) return state;
   state = PyDict_New();
   if (state == nullptr) return nullptr;
   const int failed = PyDict_SetItem(scope, Names().state, state);
@@ -46,7 +46,7 @@ PyObject* RequestState(PyObject* scope) {
 // Two middlewares around one application are one: the outer one has set both to the very same str.
 bool HasOuterMiddleware(PyObject* state) noexcept {
   if (!PyDict_CheckExact(state) || PyDict_GET_SIZE(state) == 0) return false;
-  PyObject* id = PyDict_GetItemWithError(state, Names().request_id);
+  PyObject* id = DictItem(state, Names().request_id);
   if (id == nullptr) return false;
   PyObject* current = CurrentRequestId();
   Py_XDECREF(current);
@@ -67,7 +67,7 @@ void OpenExchange(Call* self) noexcept {
   }
   if (HasOuterMiddleware(state)) return;
   Middleware* middleware = self->middleware;
-  PyObject* headers = PyDict_GetItemWithError(self->scope, Names().headers);
+  PyObject* headers = DictItem(self->scope, Names().headers);
   TakenId taken;
   if (!TakeRequestId(headers, middleware->header_name, middleware->generator, &taken)) {
     Py_XDECREF(taken.text);
@@ -84,8 +84,8 @@ void OpenExchange(Call* self) noexcept {
   self->token = PyContextVar_Set(RequestIdVar(), taken.text);
   if (self->token == nullptr) ReportFault("context variable");
   if (middleware->recorder == nullptr) return;
-  self->exchange->websocket = IsName(PyDict_GetItemWithError(self->scope, Names().type), Names().websocket);
-  self->root_path = Py_XNewRef(PyDict_GetItemWithError(self->scope, Names().root_path));
+  self->exchange->websocket = IsName(DictItem(self->scope, Names().type), Names().websocket);
+  self->root_path = Py_XNewRef(DictItem(self->scope, Names().root_path));
   if (taken.rejected) RecordRejectedId(middleware->recorder);
   self->exchange->began_ns = MonotonicNs();
 }

@@ -35,9 +35,7 @@ bool BindArguments(PyObject* const* args, Py_ssize_t positional, PyObject* kwnam
 }
 
 bool IsRequest(PyObject* scope) noexcept {
-  if (!PyDict_Check(scope)) return false;
-  PyObject* type = PyDict_GetItemWithError(scope, Names().type);
-  if (type == nullptr) PyErr_Clear();
+  PyObject* type = DictItem(scope, Names().type);
   return IsName(type, Names().http) || IsName(type, Names().websocket);
 }
 

@@ -54,4 +54,11 @@ bool IsName(PyObject* text, PyObject* name) noexcept {
          std::memcmp(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(name), static_cast<std::size_t>(length)) == 0;
 }
 
+PyObject* DictItem(PyObject* dict, PyObject* key) noexcept {
+  if (dict == nullptr || !PyDict_Check(dict)) return nullptr;
+  PyObject* item = PyDict_GetItemWithError(dict, key);
+  if (item == nullptr && PyErr_Occurred()) PyErr_Clear();
+  return item;
+}
+
 }  // namespace reqtrail

@@ -39,4 +39,8 @@ struct AsgiNames {
 /// Whether `text` is the string `name`, which is one of Names(). False for anything that is not a str. Sets no error.
 [[nodiscard]] bool IsName(PyObject* text, PyObject* name) noexcept;
 
+/// The value of `key` in `dict`, borrowed; nullptr where there is none, or no dict. Sets no error: an application's own
+/// key whose __eq__ raises is passed over.
+[[nodiscard]] PyObject* DictItem(PyObject* dict, PyObject* key) noexcept;
+
 }  // namespace reqtrail

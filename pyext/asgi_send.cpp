@@ -16,7 +16,7 @@ PyTypeObject* exchange_type = nullptr;
 FreeList<Exchange> free_exchanges;
 
 bool MoreBody(PyObject* message) noexcept {
-  PyObject* more = PyDict_GetItemWithError(message, Names().more_body);
+  PyObject* more = DictItem(message, Names().more_body);
   if (more == nullptr || more == Py_False) return false;
   return more == Py_True || PyObject_IsTrue(more) == 1;
 }
@@ -31,7 +31,7 @@ void NoteHandledError(Exchange* self) noexcept {
 }
 
 void NoteStart(Exchange* self, PyObject* message) noexcept {
-  PyObject* status = PyDict_GetItemWithError(message, Names().status);
+  PyObject* status = DictItem(message, Names().status);
   if (status == nullptr || !PyLong_Check(status)) return;
   int overflow = 0;
   const long value = PyLong_AsLongAndOverflow(status, &overflow);
@@ -44,7 +44,7 @@ void NoteStart(Exchange* self, PyObject* message) noexcept {
 PyObject* Observe(Exchange* self, PyObject* message) noexcept {
   if (!PyDict_Check(message)) return nullptr;
   const AsgiNames& names = Names();
-  PyObject* type = PyDict_GetItemWithError(message, names.type);
+  PyObject* type = DictItem(message, names.type);
   const bool recorded = self->middleware->recorder != nullptr;
   if (IsName(type, names.http_response_body)) {
     if (recorded && self->ended_ns == 0 && !MoreBody(message)) self->ended_ns = MonotonicNs();

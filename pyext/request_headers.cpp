@@ -143,8 +143,7 @@ bool TakeRequestId(PyObject* headers, PyObject* header_name, PyObject* generator
 }
 
 PyObject* WithRequestIdHeader(PyObject* message, PyObject* header_name, PyObject* id) {
-  PyObject* headers = PyDict_GetItemWithError(message, Names().headers);
-  if (headers == nullptr && PyErr_Occurred()) return nullptr;
+  PyObject* headers = DictItem(message, Names().headers);
   PyObject* list = HeadersWithId(headers, header_name, id);
   if (list == nullptr) return nullptr;
   PyObject* copy = PyDict_Copy(message);

@@ -42,13 +42,6 @@ std::string_view TextView(PyObject* text) noexcept {
   return {utf8, static_cast<std::size_t>(size)};
 }
 
-PyObject* DictItem(PyObject* dict, PyObject* key) noexcept {
-  if (dict == nullptr || !PyDict_Check(dict)) return nullptr;
-  PyObject* item = PyDict_GetItemWithError(dict, key);
-  if (item == nullptr && PyErr_Occurred()) PyErr_Clear();
-  return item;
-}
-
 // Mounts lengthen the scope's root_path: the route's own path is then only the end of the template.
 bool IsMounted(PyObject* scope, PyObject* root_path) noexcept {
   PyObject* now = DictItem(scope, Names().root_path);

@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import gc
 import inspect
 import re
 from collections.abc import Awaitable, Callable
@@ -68,6 +69,24 @@ async def test_headers_that_break_the_protocol_do_not_break_the_request(headers:
     scope = http_scope() | {"headers": headers}
     await CorrelationIDMiddleware(plain)(scope, client.receive, client.send)
     assert UUID4.fullmatch(client.request_id)
+
+
+async def test_a_scope_with_a_key_that_cannot_be_compared_gets_an_id() -> None:
+    class Key:
+        def __hash__(self) -> int:
+            return hash("headers")
+
+        def __eq__(self, other: object) -> bool:
+            raise ZeroDivisionError
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send)
+
+    client = Client()
+    scope: Any = {Key(): None} | {"type": "http"}
+    await CorrelationIDMiddleware(app)(scope, client.receive, client.send)
+    gc.collect()  # would report an error that was left behind
+    assert client.request_id
 
 
 async def test_the_id_is_in_the_context_and_in_the_state_while_the_application_runs() -> None:
