@@ -16,9 +16,8 @@ constexpr std::string_view kRequestIdKey = "request_id";
 constexpr std::string_view kTraceparentKey = "traceparent";
 constexpr char kNoTraceparent[] = "it is no W3C traceparent";
 
-// string_view::substr throws, as far as the linker knows.
 std::string_view Slice(std::string_view text, std::size_t from, std::size_t to) noexcept {
-  return {text.data() + from, to - from};
+  return detail::Slice(text, from, to - from);
 }
 
 bool StartsAt(std::string_view text, std::size_t at, std::string_view what) noexcept {

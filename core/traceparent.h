@@ -25,6 +25,11 @@ inline constexpr std::size_t kTraceparentBytes = 55;
 
 namespace detail {
 
+// As substr(), which throws as far as the linker knows.
+constexpr std::string_view Slice(std::string_view text, std::size_t from, std::size_t size) noexcept {
+  return {text.data() + from, size};
+}
+
 inline constexpr unsigned kNoHexDigit = 16;
 
 // Upper case is refused: the specification demands lower case.
@@ -61,15 +66,15 @@ constexpr bool IsHexByte(std::string_view digits) noexcept {
 /// another "-"; what stands there is not looked at. O(1).
 [[nodiscard]] constexpr std::optional<Traceparent> ParseTraceparent(std::string_view text) noexcept {
   if (text.size() < kTraceparentBytes || text[2] != '-' || text[35] != '-' || text[52] != '-') return std::nullopt;
-  const std::string_view version(text.data(), 2);  // not substr(), which may throw as far as the linker knows
-  const std::string_view flags(text.data() + 53, 2);
+  const std::string_view version = detail::Slice(text, 0, 2);
+  const std::string_view flags = detail::Slice(text, 53, 2);
   if (!detail::IsHexByte(version) || !detail::IsHexByte(flags)) return std::nullopt;
   Traceparent parsed;
   parsed.version = static_cast<std::uint8_t>(detail::HexByte(version));
   if (parsed.version == 0xFF) return std::nullopt;
   if (text.size() > kTraceparentBytes && (parsed.version == 0 || text[kTraceparentBytes] != '-')) return std::nullopt;
-  parsed.trace_id = {text.data() + 3, 32};
-  parsed.parent_id = {text.data() + 36, 16};
+  parsed.trace_id = detail::Slice(text, 3, 32);
+  parsed.parent_id = detail::Slice(text, 36, 16);
   parsed.flags = static_cast<std::uint8_t>(detail::HexByte(flags));
   if (!detail::IsTraceField(parsed.trace_id) || !detail::IsTraceField(parsed.parent_id)) return std::nullopt;
   return parsed;

@@ -62,8 +62,11 @@ class Painter {
     } else if (text_[at_] == '$') {
       const std::string quote = DollarQuote();
       const std::size_t end = text_.find(quote, at_ + quote.size());
-      Take(quote == "$" ? 'c' : 's',
-           quote == "$" || end == std::string::npos ? (quote == "$" ? 1 : text_.size()) : end + quote.size() - at_);
+      if (quote == "$") {
+        Take('c');
+      } else {
+        Take('s', end == std::string::npos ? text_.size() : end + quote.size() - at_);
+      }
     } else {
       Take('c');
     }
@@ -166,9 +169,9 @@ inline std::string Decode(const std::string& value) {
 }
 
 inline Answer Judge(const std::string& key, const std::string& value) {
-  if (key == "request_id") return {key, IsRequestId(value) ? value : ""};
+  if (key == "request_id") return {.kind = key, .id = IsRequestId(value) ? value : ""};
   const auto parsed = ParseTraceparent(value);
-  return {key, parsed ? std::string(parsed->trace_id) : ""};
+  return {.kind = key, .id = parsed ? std::string(parsed->trace_id) : ""};
 }
 
 inline std::string Trimmed(std::string text) {
@@ -221,7 +224,8 @@ inline bool OnlyBetween(const std::string& text, const Colours& colours, std::si
                         bool semicolons) {
   for (std::size_t i = from; i < to; ++i) {
     if (colours.of_byte[i] == 's') return false;
-    if (colours.of_byte[i] == 'c' && !IsSpace(text[i]) && !(semicolons && text[i] == ';')) return false;
+    const bool passed_over = IsSpace(text[i]) || (semicolons && text[i] == ';');
+    if (colours.of_byte[i] == 'c' && !passed_over) return false;
   }
   return true;
 }
