@@ -78,6 +78,14 @@ Owned IdOfMessage(PyObject* request) noexcept {
   return id ? std::move(id) : IfUsable(Item(Attribute(request, "headers").get(), "request_id"));
 }
 
+/// Whether a message came with an id that is none. One without an id did not.
+bool HasBadId(PyObject* request) noexcept {
+  const Owned id = Attribute(request, "request_id");
+  if (id && id.get() != Py_None) return !IsUsable(id.get());
+  const Owned in_headers = Item(Attribute(request, "headers").get(), "request_id");
+  return in_headers && in_headers.get() != Py_None && !IsUsable(in_headers.get());
+}
+
 Owned IdOfTask(PyObject* var, PyObject* request) noexcept {
   const Owned is_eager = Attribute(request, "is_eager");
   Owned id = is_eager.get() == Py_True ? Current(var) : Owned();
@@ -112,7 +120,7 @@ PyObject* EnterTask(PyObject* var, PyObject* request) {
   if (!token) return nullptr;
   const Owned run(Py_BuildValue("(Od)", token.get(), MonotonicSeconds()));
   if (!run || PyObject_SetAttrString(request, kRunAttribute, run.get()) < 0) return nullptr;
-  Py_RETURN_NONE;
+  return PyBool_FromLong(HasBadId(request) ? 1 : 0);
 }
 
 PyObject* TaskSeconds(PyObject* /*var*/, PyObject* request) {

@@ -1,6 +1,7 @@
 """The request id of a publisher in its tasks, and one log line for each task that ended."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
@@ -9,6 +10,7 @@ from celery import Celery, signals
 from celery._state import get_current_task
 from celery.app.task import Context
 
+from reqtrail import _task_metrics
 from reqtrail import logging as json_logging
 from reqtrail._enabled import enabled
 from reqtrail._faults import report_fault
@@ -25,7 +27,7 @@ _received: "WeakValueDictionary[str, Any]" = WeakValueDictionary()
 
 
 def install(app: Celery, *, json_logs: bool = True) -> None:
-    """Let tasks work for the request that published them.
+    """Let tasks work for the request that published them, and count them.
 
     Every task published in this process carries the header `request_id`. In a worker it is the current id while the
     task runs, and each task that ends writes one line to the logger `reqtrail.task`, with its name, id, state, duration
@@ -74,14 +76,27 @@ def _real(app: Any) -> Celery:
 def _on_publish(headers: Any = None, **_: Any) -> None:
     try:
         inject_request_id(headers)
+        headers[_task_metrics.PUBLISHED_AT] = time.time()
     except Exception as error:
         report_fault("celery publish", error)
+
+
+def _on_published(sender: Any = None, routing_key: Any = None, **_: Any) -> None:
+    try:
+        _task_metrics.count_sent(sender, routing_key)
+    except Exception as error:
+        report_fault("celery published", error)
 
 
 def _on_prerun(task: Any = None, **_: Any) -> None:
     try:
         if task.app in _apps:
-            enter_task(task.request)
+            request = task.request
+            if enter_task(request):
+                _task_metrics.count_rejected_id()
+            _task_metrics.observe_wait(task.name, request)
+            if _logger.isEnabledFor(logging.DEBUG):
+                _logger.debug("task %s started", task.name, extra={"task": task.name, "task_id": request.id})
     except Exception as error:
         report_fault("celery task start", error)
 
@@ -92,7 +107,7 @@ def _on_postrun(task: Any = None, task_id: str = "", state: str | None = None, r
             seconds = task_seconds(task.request)
             # Without a state the process is being ended, and the main process tells why.
             if seconds is not None and state is not None:
-                _log_end(task, task_id, state, retval, seconds)
+                _tell_end(task, task.request, task_id, state, retval, seconds)
         finally:
             leave_task(task.request)
     except Exception as error:
@@ -100,14 +115,14 @@ def _on_postrun(task: Any = None, task_id: str = "", state: str | None = None, r
 
 
 def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **_: Any) -> None:
-    """Log a task whose process was killed: its own `task_postrun` never comes, and the main process tells of it."""
+    """Tell of a task whose process was killed: its own `task_postrun` never comes, but this in the main process."""
     try:
         if sender.app not in _apps or sender.request.is_eager or task_seconds(sender.request) is not None:
             return
         received = _received.pop(task_id, None)
         if received is None:
             return  # told already: a hard time limit is announced twice
-        _log_from_main_process(sender, task_id, "FAILURE", exception, Context(received.request_dict))
+        _tell_from_main_process(sender, task_id, "FAILURE", exception, Context(received.request_dict))
         _mark_as_logged(exception)
     except Exception as error:
         report_fault("celery task failure", error)
@@ -116,15 +131,15 @@ def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **
 def _on_revoked(sender: Any = None, request: Any = None, **_: Any) -> None:
     try:
         if sender.app in _apps:
-            _log_from_main_process(sender, request.id, "REVOKED", None, request)
+            _tell_from_main_process(sender, request.id, "REVOKED", None, request)
     except Exception as error:
         report_fault("celery task revoked", error)
 
 
-def _log_from_main_process(task: Any, task_id: str, state: str, result: Any, request: Context) -> None:
+def _tell_from_main_process(task: Any, task_id: str, state: str, result: Any, request: Context) -> None:
     enter_task(request)
     try:
-        _log_end(task, task_id, state, result, None)
+        _tell_end(task, request, task_id, state, result, None)
     finally:
         leave_task(request)
 
@@ -132,13 +147,32 @@ def _log_from_main_process(task: Any, task_id: str, state: str, result: Any, req
 def _on_received(request: Any = None, **_: Any) -> None:
     try:
         _received[request.id] = request
+        if request.task.app in _apps and _logger.isEnabledFor(logging.DEBUG):
+            _log_received(request, Context(request.request_dict))
     except Exception as error:
         report_fault("celery task received", error)
+
+
+def _log_received(received: Any, request: Context) -> None:
+    enter_task(request)
+    try:
+        name = received.task.name
+        _logger.debug("task %s received", name, extra={"task": name, "task_id": received.id})
+    finally:
+        leave_task(request)
 
 
 def _on_setup_logging(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
     stream = Path(logfile).open("a", encoding="utf-8") if isinstance(logfile, str) else None  # noqa: SIM115 - for good
     json_logging.setup(loglevel or logging.WARNING, origin="worker", stream=stream)
+
+
+def _tell_end(task: Any, request: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:
+    try:
+        _task_metrics.count_end(task.name, request, state, result, seconds)
+    except Exception as error:
+        report_fault("celery task metrics", error)
+    _log_end(task, task_id, state, result, seconds)
 
 
 def _log_end(task: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:
@@ -184,6 +218,7 @@ _FILTERED = ("celery.app.trace", "celery.worker.request")
 _filter = _SaidBetterByTaskLine()
 _RECEIVERS = (
     (signals.before_task_publish, _on_publish),
+    (signals.after_task_publish, _on_published),
     (signals.task_prerun, _on_prerun),
     (signals.task_postrun, _on_postrun),
     (signals.task_failure, _on_failure),

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from devstack.process import ServerProcess
 from devstack.redis import Redis
+from reqtrail import metrics
 from tests.worker_hooks import worker_app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,7 +35,11 @@ class Worker:
                 *options,
             ],
             log=directory / "worker.log",
-            env={"WORKER_APP_REDIS": redis.url, "PYTHONPATH": str(REPOSITORY)},
+            env={
+                "WORKER_APP_REDIS": redis.url,
+                "PYTHONPATH": str(REPOSITORY),
+                "REQTRAIL_METRICS_DIR": str(Path(metrics.open_segment().path).parent),
+            },
             cwd=REPOSITORY,
         )
         self._process.await_ready(lambda: " ready." in self._process.log_text(), "the worker")
@@ -52,13 +59,46 @@ class Worker:
             assert time.monotonic() < deadline, self._process.log_tail()
             time.sleep(0.02)
 
-    def errors_about(self, text: str) -> list[dict[str, Any]]:
-        """All error lines, of any logger, that tell of `text`."""
-        return [line for line in self.lines() if line["level"] == "ERROR" and text in json.dumps(line)]
+    def errors_about(self, text: str, *, after: int) -> list[dict[str, Any]]:
+        """The error lines, of any logger, that tell of `text`, without the first `after` lines."""
+        return [line for line in self.lines()[after:] if line["level"] == "ERROR" and text in json.dumps(line)]
 
     def stop(self) -> None:
         """Stop it warmly."""
         self._process.stop()
+
+
+def samples(name: str, **labels: str) -> list[Sample]:
+    """The samples with these labels, as prometheus_client's OpenMetrics parser reads them here: not in the worker."""
+    body, _ = metrics.render("application/openmetrics-text; version=1.0.0")
+    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]  # untyped there
+    return [
+        sample
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+
+
+def total(name: str, **labels: str) -> float:
+    """The sum of the samples with these labels; 0 when there is none."""
+    return sum(sample.value for sample in samples(name, **labels))
+
+
+def await_total(expected: float, name: str, **labels: str) -> None:
+    """Wait until the sum of these samples is what is expected: a worker counts after the result is there."""
+    deadline = time.monotonic() + 60
+    while total(name, **labels) != expected:
+        assert time.monotonic() < deadline, (name, labels, total(name, **labels), expected)
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _segment_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REQTRAIL_METRICS_DIR", str(tmp_path_factory.mktemp("metrics", numbered=True)))
+        metrics.open_segment()
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from tests.worker_hooks import worker_app
 
 SIGNALS = (
     signals.before_task_publish,
+    signals.after_task_publish,
     signals.task_prerun,
     signals.task_postrun,
     signals.task_failure,

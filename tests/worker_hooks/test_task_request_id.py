@@ -88,6 +88,16 @@ def test_a_bad_id_in_a_message_gives_way_to_the_root_id_else_a_new_one(bad: Any)
     assert is_fresh(current_in(Context({"request_id": bad, "root_id": bad})))
 
 
+@pytest.mark.parametrize("bad", BAD_IDS)
+def test_entering_a_task_tells_whether_its_message_had_a_bad_id(bad: Any) -> None:
+    for request in (Context({"request_id": bad}), Context({"headers": {"request_id": bad}})):
+        assert enter_task(request) is (bad is not None)
+        leave_task(request)
+    good = Context({"request_id": "sent-1"})
+    assert enter_task(good) is False
+    leave_task(good)
+
+
 def test_an_eager_task_works_for_its_callers_request(current: str) -> None:
     assert current_in(Context({"is_eager": True, "root_id": "root-1"})) == current
 
