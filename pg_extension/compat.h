@@ -55,6 +55,15 @@ inline void FreeForSetting(void* memory) {
 #endif
 }
 
+/// Whether a backslash escapes in '...': where standard_conforming_strings is off, which 19 no longer allows.
+inline bool BackslashEscapes() {
+#if PG_VERSION_NUM >= 190000
+  return false;
+#else
+  return !standard_conforming_strings;
+#endif
+}
+
 /// Prepares a set-returning function's tuple store; 15.0 knew it only by its first name.
 inline void BeginRows(FunctionCallInfo fcinfo) {
 #if PG_VERSION_NUM >= 160000

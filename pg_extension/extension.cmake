@@ -7,9 +7,12 @@ endforeach()
 message(STATUS "pg_stat_requests: ${PG_version}, ${PG_includedir-server}")
 
 add_library(pg_stat_requests MODULE
+  core/sql_comment.cpp
   pg_extension/accumulator.cpp
+  pg_extension/comment_id.cpp
   pg_extension/functions.cpp
   pg_extension/hooks.cpp
+  pg_extension/log_lines.cpp
   pg_extension/module.cpp
   pg_extension/ring.cpp
   pg_extension/settings.cpp

@@ -3,7 +3,9 @@
 #include <cstring>
 
 #include "pg_extension/accumulator.h"
+#include "pg_extension/comment_id.h"
 #include "pg_extension/compat.h"
+#include "pg_extension/log_lines.h"
 #include "pg_extension/settings.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -85,6 +87,8 @@ bool SetsRequestId(const Node* statement) {
   return std::strcmp(set->name, kRequestIdSetting) == 0 || pg_strcasecmp(set->name, kRequestIdSetting) == 0;
 }
 
+bool BeginsTransaction(TransactionStmtKind kind) { return kind == TRANS_STMT_BEGIN || kind == TRANS_STMT_START; }
+
 // What comes with the end of its transaction: an error in it is not a failed statement.
 bool EndsTransaction(TransactionStmtKind kind) {
   switch (kind) {
@@ -96,8 +100,12 @@ bool EndsTransaction(TransactionStmtKind kind) {
 }
 
 // Savepoints and the second phase of two: refused when there is no such thing, which is no failed statement either.
-bool ControlsTransaction(TransactionStmtKind kind) {
-  return kind != TRANS_STMT_BEGIN && kind != TRANS_STMT_START && !EndsTransaction(kind);
+bool ControlsTransaction(TransactionStmtKind kind) { return !BeginsTransaction(kind) && !EndsTransaction(kind); }
+
+// A statement is about to start. Returns whether it is recorded, and then EndStatement must follow.
+bool Begin(const void* statement, const char* text, bool first_step) {
+  comment_id::Look(text);
+  return accumulator::BeginStatement(statement, first_step);
 }
 
 // Rows as pg_stat_statements counts them for COPY, FETCH, CREATE TABLE AS, REFRESH; and for an EXECUTE, those of what
@@ -128,7 +136,7 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
 [[gnu::noinline]] void RunUtility(PlannedStmt* planned, const char* text, bool read_only, ProcessUtilityContext context,
                                   ParamListInfo parameters, QueryEnvironment* environment, DestReceiver* destination,
                                   QueryCompletion* completion) {
-  const bool recorded = IsTopLevel() && accumulator::BeginStatement(planned, true);
+  const bool recorded = IsTopLevel() && Begin(planned, text, true);
   RunNested(recorded, [&] {
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     if (recorded) accumulator::AddRows(RowsOf(completion));
@@ -144,12 +152,19 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
   accumulator::ExpectStatement();
 }
 
+void EndTransaction(bool rolled_back) {
+  log_lines::TransactionEnds();
+  accumulator::EndTransaction(rolled_back);
+  // A procedure that commits still belongs to the id of the comment on its CALL.
+  if (depth == 0) comment_id::TransactionEnded();
+}
+
 }  // namespace
 
 extern "C" {
 
 static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
-  const bool recorded = IsTopLevel(query) && accumulator::BeginStatement(query, !query->already_executed);
+  const bool recorded = IsTopLevel(query) && Begin(query, query->sourceText, !query->already_executed);
   RunNested(recorded, [&] {
     CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
     if (recorded) accumulator::AddRows(query->estate->es_processed);
@@ -178,6 +193,10 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
       return;
     }
     if (depth == 0 && EndsTransaction(kind)) accumulator::ExpectEnd();
+    if (depth == 0 && BeginsTransaction(kind)) {
+      comment_id::Look(text);
+      accumulator::Settle();
+    }
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     return;
   }
@@ -190,23 +209,26 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
   RunUtility(planned, text, read_only, context, parameters, environment, destination, completion);
 }
 
-// Runs while an error is reported, maybe in the middle of anything: it only counts, and must not report anything
-// itself.
+// Runs while an error is reported, maybe in the middle of anything: it must not report anything itself.
 static void ReqtrailEmitLog(ErrorData* error) {
   static bool counting = false;
   if (error->elevel >= ERROR && !counting) {
     counting = true;
+    if (depth == 0 && IsTransactionState() && debug_query_string != nullptr) {
+      comment_id::LookAtFailed(debug_query_string);
+    }
     accumulator::CountError(error->elevel > ERROR);
     counting = false;
   }
+  log_lines::AddRequestId(error);
   if (previous_emit_log != nullptr) previous_emit_log(error);
 }
 
 static void ReqtrailTransactionEvent(XactEvent event, void*) {
   switch (event) {
     case XACT_EVENT_COMMIT:
-    case XACT_EVENT_PREPARE: accumulator::EndTransaction(false); break;
-    case XACT_EVENT_ABORT: accumulator::EndTransaction(true); break;
+    case XACT_EVENT_PREPARE: EndTransaction(false); break;
+    case XACT_EVENT_ABORT: EndTransaction(true); break;
     default: break;  // the other events come before the end, or are a parallel worker's
   }
 }

@@ -15,6 +15,11 @@ constexpr int kMostMax = 1 << 24;
 
 char* request_id_text = nullptr;  // the setting as text, kept by the server
 int max_records = kDefaultMax;
+bool parse_comments = true;
+bool log_request_id = true;
+
+const RequestId* id_of_setting = nullptr;
+const RequestId* id_of_comment = nullptr;
 
 // Whether a refused id is worth a warning now. A parallel worker repeats what its leader was told; a reload of the
 // configuration file is repeated by every backend, but the postmaster is enough; a test (ALTER ROLE SET) sets nothing.
@@ -50,10 +55,18 @@ bool CheckRequestIdSetting(char** value, void** extra, GucSource source) {
   return true;
 }
 
-void AssignRequestIdSetting(const char*, void* extra) {
-  detail::request_id_in_effect = static_cast<const RequestId*>(extra);
+void Choose() noexcept {
+  detail::request_id_in_effect = id_of_setting != nullptr ? id_of_setting : id_of_comment;
+  detail::comments_count = parse_comments && id_of_setting == nullptr;
   accumulator::RequestIdChanged();
 }
+
+void AssignRequestIdSetting(const char*, void* extra) {
+  id_of_setting = static_cast<const RequestId*>(extra);
+  Choose();
+}
+
+void AssignParseComments(bool parse, void*) { detail::comments_count = parse && id_of_setting == nullptr; }
 
 }  // namespace
 
@@ -65,9 +78,23 @@ void DefineSettings() {
   DefineCustomIntVariable("pg_stat_requests.max", "Number of requests that are remembered.",
                           "When there are more, the ones that came first give way.", &max_records, kDefaultMax,
                           kLeastMax, kMostMax, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable("pg_stat_requests.parse_comments",
+                           "Takes the request id from SQL comments where pg_stat_requests.request_id is empty.",
+                           "Looks at the first and the last 2 kB of each statement that the client sends.",
+                           &parse_comments, true, PGC_USERSET, 0, nullptr, &AssignParseComments, nullptr);
+  DefineCustomBoolVariable("pg_stat_requests.log_request_id", "Adds the request id to lines of the server log.",
+                           "It stands at the end of the line's detail, which is not sent to the client.",
+                           &log_request_id, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("pg_stat_requests");
 }
 
 int MaxRecords() noexcept { return max_records; }
+bool ParsesComments() noexcept { return parse_comments; }
+bool LogsRequestId() noexcept { return log_request_id; }
+
+void UseCommentId(const RequestId* id) noexcept {
+  id_of_comment = id;
+  Choose();
+}
 
 }  // namespace reqtrail
