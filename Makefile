@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 JOBS ?= 2
 EXTENSION := $(BUILD)/dev/pg_stat_requests.so
 
-MODULE_SOURCES := VERSION CMakeLists.txt pyproject.toml $(shell find core metrics worker_hooks pyext -type f -not -name '*.pyc' 2>/dev/null)
+MODULE_SOURCES := VERSION CMakeLists.txt pyproject.toml $(shell find core log_sinks metrics worker_hooks pyext -type f -not -name '*.pyc' 2>/dev/null)
 CPP_SOURCES = $(shell git ls-files '*.cpp' '*.h')
 SHELL_SCRIPTS = $(shell git ls-files '*.sh' .ci/run)
 

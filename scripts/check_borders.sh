@@ -21,9 +21,10 @@ forbid_includes() {
 
 python='Python\.h|pybind11|structmember\.h'
 postgres='postgres\.h|pg_extension/|access/|executor/|storage/|utils/|fmgr\.h|miscadmin\.h|libpq'
-forbid_includes core "$python|$postgres|metrics/|worker_hooks/|pyext/"
+forbid_includes core "$python|$postgres|metrics/|log_sinks/|worker_hooks/|pyext/"
 forbid_includes metrics "$python|$postgres|worker_hooks/|pyext/"
-forbid_includes pg_extension "$python|metrics/|worker_hooks/|pyext/"
+forbid_includes log_sinks "$python|$postgres|metrics/|worker_hooks/|pyext/"
+forbid_includes pg_extension "$python|metrics/|log_sinks/|worker_hooks/|pyext/"
 forbid_includes worker_hooks "$postgres|pyext/"
 forbid_includes pyext "$postgres"
 
