@@ -103,13 +103,14 @@ def _on_prerun(task: Any = None, **_: Any) -> None:
 
 def _on_postrun(task: Any = None, task_id: str = "", state: str | None = None, retval: Any = None, **_: Any) -> None:
     try:
+        request = task.request
         try:
-            seconds = task_seconds(task.request)
+            seconds = task_seconds(request)
             # Without a state the process is being ended, and the main process tells why.
             if seconds is not None and state is not None:
-                _tell_end(task, task.request, task_id, state, retval, seconds)
+                _tell_end(task, request, task_id, state, retval, seconds)
         finally:
-            leave_task(task.request)
+            leave_task(request)
     except Exception as error:
         report_fault("celery task end", error)
 
@@ -172,7 +173,8 @@ def _tell_end(task: Any, request: Any, task_id: str, state: str, result: Any, se
         _task_metrics.count_end(task.name, request, state, result, seconds)
     except Exception as error:
         report_fault("celery task metrics", error)
-    _log_end(task, task_id, state, result, seconds)
+    if state == "FAILURE" or _logger.isEnabledFor(logging.INFO):
+        _log_end(task, task_id, state, result, seconds)
 
 
 def _log_end(task: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:

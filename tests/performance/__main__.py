@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from tests.performance import middleware, pg_instructions
+from tests.performance import celery_hooks, middleware, pg_instructions
 from tests.performance.report import write
 
-SUITES = {"pg_instructions": pg_instructions.rows, "middleware": middleware.rows}
+SUITES = {"pg_instructions": pg_instructions.rows, "middleware": middleware.rows, "celery_hooks": celery_hooks.rows}
 
 
 def main(names: list[str]) -> int:
