@@ -47,6 +47,7 @@ void WriteFamily(const FamilySpec& spec, std::uint64_t hash, std::uint64_t offse
   family.name_bytes = static_cast<std::uint32_t>(spec.name.size());
   family.help_bytes = static_cast<std::uint32_t>(spec.help.size());
   family.label_names_bytes = static_cast<std::uint32_t>(PackedBytes(spec.label_names));
+  family.gauge_mode = spec.gauge_mode;
   family.default_series = offset + own_bytes;
   std::byte* text = at + sizeof(FamilyEntry);
   text = Put(spec.bounds.data(), spec.bounds.size_bytes(), text);
@@ -71,8 +72,8 @@ void WriteSeries(std::uint64_t family, std::uint64_t hash, std::span<const std::
 }
 
 bool Agrees(const FamilyEntry& family, const FamilySpec& spec) noexcept {
-  return family.type == spec.type && family.label_count == spec.label_names.size() &&
-         PackedEquals(PackedLabelNames(family), spec.label_names) &&
+  return family.type == spec.type && family.gauge_mode == spec.gauge_mode &&
+         family.label_count == spec.label_names.size() && PackedEquals(PackedLabelNames(family), spec.label_names) &&
          std::ranges::equal(FamilyBounds(family), spec.bounds);
 }
 

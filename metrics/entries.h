@@ -19,7 +19,8 @@ struct FamilySpec {
   std::string_view help = {};
   MetricType type = MetricType::kCounter;
   std::span<const std::string_view> label_names = {};
-  std::span<const double> bounds = {};  ///< histograms: upper bounds, ascending, without +Inf; else empty
+  std::span<const double> bounds = {};         ///< histograms: upper bounds, ascending, without +Inf; else empty
+  GaugeMode gauge_mode = GaugeMode::kLiveSum;  ///< gauges
   // NOLINTEND(readability-redundant-member-init)
 };
 

@@ -12,6 +12,15 @@
 namespace reqtrail {
 namespace {
 
+std::string_view TypeLine(MetricType type) noexcept {
+  switch (type) {
+    case MetricType::kCounter: return "counter\n";
+    case MetricType::kGauge: return "gauge\n";
+    case MetricType::kHistogram: return "histogram\n";
+  }
+  return "unknown\n";
+}
+
 class Writer {
  public:
   explicit Writer(ExpositionFormat format) : is_open_metrics_(format == ExpositionFormat::kOpenMetrics) {}
@@ -20,6 +29,7 @@ class Writer {
     WriteHead(family.name, family.help, family.type);
     for (const SeriesView& series : family.series) {
       if (series.counter) WriteCounter(family, series);
+      if (series.gauge) WriteGauge(family, series);
       if (series.histogram) WriteHistogram(family, series);
     }
   }
@@ -43,11 +53,11 @@ class Writer {
     const std::string_view suffix = is_counter && !is_open_metrics_ ? "_total " : " ";
     out_.append("# HELP ").append(name).append(suffix);
     AppendEscaped(out_, help, is_open_metrics_);
-    out_.append("\n# TYPE ").append(name).append(suffix).append(is_counter ? "counter\n" : "histogram\n");
+    out_.append("\n# TYPE ").append(name).append(suffix).append(TypeLine(type));
   }
 
   void WriteSampleName(const FamilyView& family, std::string_view suffix, const SeriesView& series,
-                       std::optional<double> bound = std::nullopt) {
+                       std::optional<double> bound = std::nullopt, std::optional<std::uint64_t> pid = std::nullopt) {
     out_.append(family.name).append(suffix);
     char before = '{';
     for (std::size_t i = 0; i < family.label_names.size(); ++i) {
@@ -64,7 +74,22 @@ class Writer {
       out_ += '"';
       before = ',';
     }
+    if (pid) {
+      out_ += before;
+      out_ += "pid=\"";
+      AppendNumber(out_, *pid);
+      out_ += '"';
+      before = ',';
+    }
     out_ += before == '{' ? " " : "} ";
+  }
+
+  void WriteGauge(const FamilyView& family, const SeriesView& series) {
+    for (const auto& [pid, value] : series.gauge.Samples(liveness_)) {
+      WriteSampleName(family, "", series, std::nullopt, pid);
+      AppendNumber(out_, value);
+      out_ += '\n';
+    }
   }
 
   void WriteExemplar(const ExemplarSlot& slot) {
@@ -122,12 +147,13 @@ class Writer {
   }
 
   bool is_open_metrics_;
+  Liveness liveness_;
   std::string out_;
 };
 
 }  // namespace
 
-std::string Expose(const Segment& segment, ExpositionFormat format) {
+std::string Expose(Segment& segment, ExpositionFormat format) {
   Writer writer(format);
   for (const FamilyView& family : TakeSnapshot(segment)) writer.Write(family);
   writer.WriteOwn("reqtrail_metrics_segments_set_aside",

@@ -11,6 +11,6 @@ namespace reqtrail {
 /// segment's own health (`reqtrail_metrics_*`). Values that change meanwhile are each read once: a histogram's count is
 /// the sum of the buckets that are shown. Exemplars are written in OpenMetrics only, where they are allowed: on
 /// counters and buckets.
-[[nodiscard]] std::string Expose(const Segment& segment, ExpositionFormat format);
+[[nodiscard]] std::string Expose(Segment& segment, ExpositionFormat format);
 
 }  // namespace reqtrail

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "metrics/counter.h"
+#include "metrics/gauge.h"
 #include "metrics/histogram.h"
 
 /// The format of a segment file. Everything is at an offset from the file's start, nothing is a pointer, integers are
@@ -19,7 +20,7 @@
 namespace reqtrail {
 
 inline constexpr std::array<char, 8> kSegmentMagic = {'R', 'Q', 'T', 'R', 'A', 'I', 'L', 'M'};
-inline constexpr std::uint32_t kSegmentVersion = 1;
+inline constexpr std::uint32_t kSegmentVersion = 2;
 
 inline constexpr std::uint64_t kEntryAlign = 64;
 inline constexpr std::uint64_t kClaimBytes = 256UL * 1024;
@@ -51,6 +52,7 @@ struct SegmentHeader {
   std::atomic<std::uint64_t> claimed;                         ///< up to here the file system has reserved storage
   std::atomic<std::uint64_t> families;
   std::atomic<std::uint64_t> series;
+  std::atomic<std::uint64_t> gauge_parts;
 
   /// Written whenever a label set finds no room.
   alignas(kEntryAlign) std::atomic<std::uint64_t> series_dropped;
@@ -60,7 +62,7 @@ struct SegmentHeader {
 // NOLINTBEGIN(performance-enum-size): see above
 enum class EntryKind : std::uint32_t { kFamily = 1, kSeries = 2 };
 
-enum class MetricType : std::uint32_t { kCounter = 1, kHistogram = 2 };
+enum class MetricType : std::uint32_t { kCounter = 1, kHistogram = 2, kGauge = 3 };
 // NOLINTEND(performance-enum-size)
 
 struct EntryHead {
@@ -78,6 +80,8 @@ struct FamilyEntry {
   std::uint32_t name_bytes;
   std::uint32_t help_bytes;
   std::uint32_t label_names_bytes;
+  GaugeMode gauge_mode;
+  std::uint32_t reserved;
   /// The offset of the one series that is not in the table: the only one of a family without labels, else the one that
   /// takes what finds no room (`__overflow__`). It is made together with the family, so that there is always one.
   std::uint64_t default_series;
@@ -98,6 +102,7 @@ constexpr std::size_t CellsBytes(MetricType type, std::size_t bound_count) noexc
   switch (type) {
     case MetricType::kCounter: return sizeof(CounterCell);
     case MetricType::kHistogram: return HistogramHandle::CellsBytes(bound_count);
+    case MetricType::kGauge: return sizeof(GaugeCell);
   }
   return 0;
 }
@@ -107,6 +112,7 @@ constexpr std::uint64_t AlignUp(std::uint64_t bytes, std::uint64_t to) noexcept 
 static_assert(std::is_standard_layout_v<SegmentHeader> && std::is_standard_layout_v<CounterCell>);
 static_assert(std::is_standard_layout_v<FamilyEntry> && std::is_standard_layout_v<SeriesEntry>);
 static_assert(std::is_standard_layout_v<ExemplarSlot>);
+static_assert(std::is_standard_layout_v<GaugeCell> && sizeof(GaugePart) == kEntryAlign);
 static_assert(std::is_trivially_copyable_v<SegmentConstants>);
 static_assert(sizeof(SegmentHeader) % kEntryAlign == 0 && sizeof(FamilyEntry) % alignof(double) == 0);
 

@@ -33,6 +33,14 @@ std::optional<std::string> SpecFault(const FamilySpec& spec) {
   } else if (!spec.bounds.empty()) {
     return "Only histograms have buckets: " + std::string(spec.name);
   }
+  if (spec.type == MetricType::kGauge) {
+    const auto mode = static_cast<std::size_t>(spec.gauge_mode);
+    if (mode >= kGaugeModeNames.size()) return "Unknown gauge mode: " + std::string(spec.name);
+    const bool has_pid = spec.gauge_mode == GaugeMode::kAll || spec.gauge_mode == GaugeMode::kLiveAll;
+    if (has_pid && std::ranges::find(spec.label_names, "pid") != spec.label_names.end()) {
+      return "Reserved label metric name: pid";
+    }
+  }
   if (spec.name.size() + spec.help.size() + PackedBytes(spec.label_names) > kMaxFamilyTextBytes) {
     return "Name, documentation and label names exceed 64 KiB";
   }
@@ -60,6 +68,12 @@ CounterHandle Family::Counter(std::span<const std::string_view> label_values) co
   return CounterAt(segment_->FindOrMakeCells(*this, label_values));
 }
 
+GaugeHandle Family::Gauge(std::span<const std::string_view> label_values) const noexcept {
+  if (segment_ == nullptr || type_ != MetricType::kGauge) return {};
+  std::byte* cells = segment_->FindOrMakeCells(*this, label_values);
+  return {segment_, reinterpret_cast<GaugeCell*>(cells), gauge_mode_};
+}
+
 HistogramHandle Family::Histogram(std::span<const std::string_view> label_values) const noexcept {
   if (segment_ == nullptr || type_ != MetricType::kHistogram) return {};
   return HistogramAt(segment_->FindOrMakeCells(*this, label_values));
@@ -67,6 +81,10 @@ HistogramHandle Family::Histogram(std::span<const std::string_view> label_values
 
 bool Family::IsOverflow(const CounterHandle& counter) const noexcept {
   return label_count_ > 0 && counter == CounterAt(default_cells_);
+}
+
+bool Family::IsOverflow(const GaugeHandle& gauge) const noexcept {
+  return label_count_ > 0 && gauge.SameAs({segment_, reinterpret_cast<GaugeCell*>(default_cells_), gauge_mode_});
 }
 
 bool Family::IsOverflow(const HistogramHandle& histogram) const noexcept {
@@ -86,6 +104,10 @@ std::uint64_t Segment::series_dropped() const noexcept {
 }
 
 std::uint64_t Segment::series() const noexcept { return file_.header().series.load(std::memory_order_relaxed); }
+
+std::uint64_t Segment::gauge_parts() const noexcept {
+  return file_.header().gauge_parts.load(std::memory_order_relaxed);
+}
 
 std::atomic<std::uint64_t>& Segment::Slot(std::uint64_t index) const noexcept {
   return reinterpret_cast<std::atomic<std::uint64_t>*>(file_.At(constants_.table_offset))[index];
@@ -163,6 +185,19 @@ Segment::Space Segment::Allocate(std::uint64_t bytes) noexcept {
   }
 }
 
+GaugePart* Segment::PartAt(std::uint64_t offset) const noexcept {
+  const std::uint64_t end = std::min(file_.header().claimed.load(std::memory_order_acquire), constants_.capacity);
+  if (offset % kEntryAlign != 0 || offset < constants_.heap_offset || offset >= end) return nullptr;
+  return end - offset < sizeof(GaugePart) ? nullptr : reinterpret_cast<GaugePart*>(file_.At(offset));
+}
+
+std::uint64_t Segment::AllocatePart() noexcept {
+  const Space space = Allocate(sizeof(GaugePart));
+  SegmentHeader& header = file_.header();
+  (space.offset == 0 ? header.series_dropped : header.gauge_parts).fetch_add(1, std::memory_order_relaxed);
+  return space.offset;
+}
+
 std::byte* Segment::UsableCells(const Family& family, const SeriesEntry* series) noexcept {
   const std::size_t bytes = CellsBytes(family.type_, family.bounds_.size());
   return series != nullptr && series->family == family.offset_ && series->cells_bytes == bytes ? CellsOf(*series)
@@ -204,6 +239,7 @@ Result<Family> Segment::Bind(const FamilyEntry& entry) {
   family.offset_ = OffsetOf(entry.head);
   family.bounds_ = FamilyBounds(entry);
   family.type_ = entry.type;
+  family.gauge_mode_ = entry.gauge_mode;
   family.label_count_ = entry.label_count;
   family.default_cells_ = UsableCells(family, SeriesAt(entry.default_series));
   if (family.default_cells_ != nullptr) return family;

@@ -10,6 +10,7 @@
 
 #include "metrics/counter.h"
 #include "metrics/entries.h"
+#include "metrics/gauge.h"
 #include "metrics/histogram.h"
 #include "metrics/layout.h"
 #include "metrics/result.h"
@@ -29,11 +30,13 @@ class Family {
   /// capacity, a full disk, over 16 KiB of label values) it is the family's overflow series, and the segment's
   /// `series_dropped` goes up. An empty handle if the family is of another type or the number of values is wrong.
   [[nodiscard]] CounterHandle Counter(std::span<const std::string_view> label_values) const noexcept;
+  [[nodiscard]] GaugeHandle Gauge(std::span<const std::string_view> label_values) const noexcept;
   [[nodiscard]] HistogramHandle Histogram(std::span<const std::string_view> label_values) const noexcept;
 
-  /// Whether what Counter() or Histogram() returned is the overflow series, which is not worth keeping under its
-  /// labels.
+  /// Whether what Counter(), Gauge() or Histogram() returned is the overflow series, which is not worth keeping under
+  /// its labels.
   [[nodiscard]] bool IsOverflow(const CounterHandle& counter) const noexcept;
+  [[nodiscard]] bool IsOverflow(const GaugeHandle& gauge) const noexcept;
   [[nodiscard]] bool IsOverflow(const HistogramHandle& histogram) const noexcept;
 
   [[nodiscard]] MetricType type() const noexcept { return type_; }
@@ -49,6 +52,7 @@ class Family {
   std::byte* default_cells_ = nullptr;
   std::span<const double> bounds_;
   MetricType type_ = MetricType::kCounter;
+  GaugeMode gauge_mode_ = GaugeMode::kLiveSum;
   std::uint32_t label_count_ = 0;
 };
 
@@ -74,6 +78,8 @@ class Segment {
   [[nodiscard]] std::uint64_t series_dropped() const noexcept;
   /// Series in the table: the overflow series and those of families without labels are not among them.
   [[nodiscard]] std::uint64_t series() const noexcept;
+  /// The parts of all gauges: for each, as many as there were processes at once that used it.
+  [[nodiscard]] std::uint64_t gauge_parts() const noexcept;
   [[nodiscard]] std::uint64_t set_aside() const noexcept { return constants_.set_aside; }
   [[nodiscard]] std::uint64_t max_series() const noexcept { return constants_.max_series; }
   [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
@@ -89,10 +95,12 @@ class Segment {
   /// The entry at this offset if it lies in the heap, fits into it and is of this kind; else nullptr.
   [[nodiscard]] const FamilyEntry* FamilyAt(std::uint64_t offset) const noexcept;
   [[nodiscard]] const SeriesEntry* SeriesAt(std::uint64_t offset) const noexcept;
+  [[nodiscard]] GaugePart* PartAt(std::uint64_t offset) const noexcept;
   [[nodiscard]] std::uint64_t OffsetOf(const EntryHead& entry) const noexcept;
 
  private:
   friend class Family;
+  friend class GaugeParts;
 
   struct Found {
     const EntryHead* entry = nullptr;
@@ -109,6 +117,8 @@ class Segment {
   template <typename Matches, typename Make>
   Found FindOrInsert(std::uint64_t hash, Matches matches, Make make) noexcept;
 
+  /// The offset of a new part of a gauge, or 0, which is counted as a dropped series.
+  [[nodiscard]] std::uint64_t AllocatePart() noexcept;
   [[nodiscard]] Space Allocate(std::uint64_t bytes) noexcept;
   [[nodiscard]] std::byte* FindOrMakeCells(const Family& family, std::span<const std::string_view> values) noexcept;
   [[nodiscard]] static std::byte* UsableCells(const Family& family, const SeriesEntry* series) noexcept;

@@ -10,16 +10,19 @@
 namespace reqtrail {
 namespace {
 
-std::optional<SeriesView> ViewOf(const FamilyEntry& family, const SeriesEntry& series) {
+std::optional<SeriesView> ViewOf(Segment& segment, const FamilyEntry& family, const SeriesEntry& series) {
   if (series.label_count != family.label_count || series.cells_bytes != CellsBytes(family.type, family.bound_count)) {
     return std::nullopt;
   }
   std::optional<std::vector<std::string_view>> values = UnpackTexts(PackedLabelValues(series), series.label_count);
   if (!values) return std::nullopt;
-  SeriesView view{.label_values = std::move(*values), .counter = {}, .histogram = {}};
+  SeriesView view{.label_values = std::move(*values), .counter = {}, .gauge = {}, .histogram = {}};
   switch (family.type) {
     case MetricType::kCounter:
       view.counter = CounterHandle(reinterpret_cast<CounterCell*>(CellsOf(series)));
+      return view;
+    case MetricType::kGauge:
+      view.gauge = GaugeHandle(&segment, reinterpret_cast<GaugeCell*>(CellsOf(series)), family.gauge_mode);
       return view;
     case MetricType::kHistogram: view.histogram = HistogramHandle(CellsOf(series), FamilyBounds(family)); return view;
   }
@@ -28,13 +31,14 @@ std::optional<SeriesView> ViewOf(const FamilyEntry& family, const SeriesEntry& s
 
 bool CountedNothing(const SeriesView& series) noexcept {
   if (series.counter) return series.counter.Value() == 0;
+  if (series.gauge) return series.gauge.IsUntouched();
   for (std::size_t bucket = 0; bucket <= series.histogram.bounds().size(); ++bucket) {
     if (series.histogram.BucketCount(bucket) != 0) return false;
   }
   return true;
 }
 
-std::optional<FamilyView> ViewOf(const Segment& segment, const FamilyEntry& family) {
+std::optional<FamilyView> ViewOf(Segment& segment, const FamilyEntry& family) {
   auto label_names = UnpackTexts(PackedLabelNames(family), family.label_count);
   if (!label_names || CellsBytes(family.type, family.bound_count) == 0) return std::nullopt;
   FamilyView view{.name = FamilyName(family),
@@ -43,7 +47,7 @@ std::optional<FamilyView> ViewOf(const Segment& segment, const FamilyEntry& fami
                   .label_names = std::move(*label_names),
                   .series = {}};
   if (const SeriesEntry* series = segment.SeriesAt(family.default_series)) {
-    std::optional<SeriesView> default_series = ViewOf(family, *series);
+    std::optional<SeriesView> default_series = ViewOf(segment, family, *series);
     const bool is_overflow = family.label_count > 0;
     if (default_series && !(is_overflow && CountedNothing(*default_series))) {
       view.series.push_back(std::move(*default_series));
@@ -54,7 +58,7 @@ std::optional<FamilyView> ViewOf(const Segment& segment, const FamilyEntry& fami
 
 }  // namespace
 
-std::vector<FamilyView> TakeSnapshot(const Segment& segment) {
+std::vector<FamilyView> TakeSnapshot(Segment& segment) {
   std::vector<FamilyView> families;
   std::unordered_map<std::uint64_t, std::size_t> by_offset;
   segment.ForEachEntry([&](const EntryHead& entry) {
@@ -70,7 +74,7 @@ std::vector<FamilyView> TakeSnapshot(const Segment& segment) {
     if (series == nullptr) return;
     const auto found = by_offset.find(series->family);
     const FamilyEntry* family = found == by_offset.end() ? nullptr : segment.FamilyAt(series->family);
-    std::optional<SeriesView> view = family == nullptr ? std::nullopt : ViewOf(*family, *series);
+    std::optional<SeriesView> view = family == nullptr ? std::nullopt : ViewOf(segment, *family, *series);
     if (view) families[found->second].series.push_back(std::move(*view));
   });
   for (FamilyView& family : families) std::ranges::sort(family.series, {}, &SeriesView::label_values);

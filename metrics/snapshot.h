@@ -6,16 +6,18 @@
 #include <vector>
 
 #include "metrics/counter.h"
+#include "metrics/gauge.h"
 #include "metrics/histogram.h"
 #include "metrics/layout.h"
 #include "metrics/segment.h"
 
 namespace reqtrail {
 
-/// One series: its labels, and the handle of its type (the other one is empty) to read it by.
+/// One series: its labels, and the handle of its type (the others are empty) to read it by.
 struct SeriesView {
   std::vector<std::string_view> label_values;
   CounterHandle counter;
+  GaugeHandle gauge;
   HistogramHandle histogram;
 };
 
@@ -30,6 +32,6 @@ struct FamilyView {
 /// What is registered in a segment at this moment, families by name. The text and the handles are views of the mapping,
 /// and must not outlive the Segment. Entries that are damaged or of an unknown kind are left out, and so is an overflow
 /// series that counted nothing.
-[[nodiscard]] std::vector<FamilyView> TakeSnapshot(const Segment& segment);
+[[nodiscard]] std::vector<FamilyView> TakeSnapshot(Segment& segment);
 
 }  // namespace reqtrail

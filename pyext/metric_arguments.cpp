@@ -67,6 +67,15 @@ std::optional<std::vector<std::string_view>> Utf8OfAll(PyObject* tuple_of_str) {
   return texts;
 }
 
+std::optional<std::vector<double>> BoundsOf(PyObject* tuple) {
+  std::vector<double> bounds;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
+    bounds.push_back(PyFloat_AsDouble(PyTuple_GET_ITEM(tuple, i)));
+    if (PyErr_Occurred() != nullptr) return std::nullopt;
+  }
+  return bounds;
+}
+
 PyObject* LabelValues(PyObject* label_names, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   const Py_ssize_t expected = PyTuple_GET_SIZE(label_names);
   const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -144,6 +153,18 @@ std::optional<AmountAndExemplar> ParseAmount(PyObject* const* args, Py_ssize_t n
   if (!number) return std::nullopt;
   parsed.amount = *number;
   return parsed;
+}
+
+std::optional<double> ParseValue(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, const char* name,
+                                 bool has_default) {
+  const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+  if (nargs + named == 0 && has_default) return 1;
+  const bool is_one = nargs + named == 1;
+  if (is_one && (named == 0 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), name) == 0)) {
+    return NumberOf(args[0]);
+  }
+  PyErr_Format(PyExc_TypeError, "one argument is taken: %s", name);
+  return std::nullopt;
 }
 
 void SetPythonError(const MetricsError& error) {

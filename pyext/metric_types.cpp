@@ -26,8 +26,10 @@ struct MetricObject {
   PyObject* overflow;      // of a family: the child for what found no room
   Family family;
   CounterHandle counter;  // not empty: this counter can be used
+  GaugeHandle gauge;
   HistogramHandle histogram;
   MetricType type;
+  GaugeMode gauge_mode;
 };
 
 MetricObject* Metric(PyObject* self) { return reinterpret_cast<MetricObject*>(self); }
@@ -37,26 +39,21 @@ PyObject* NewReference(PyObject* object) {
   return object;
 }
 
-const char* TypeName(MetricType type) { return type == MetricType::kCounter ? "counter" : "histogram"; }
+const char* TypeName(MetricType type) {
+  if (type == MetricType::kGauge) return "gauge";
+  return type == MetricType::kCounter ? "counter" : "histogram";
+}
 
 bool IsFamily(const MetricObject& metric) {
   return metric.label_values == nullptr && PyTuple_GET_SIZE(metric.label_names) > 0;
 }
 
-std::optional<std::vector<double>> BoundsOf(PyObject* tuple) {
-  std::vector<double> bounds;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
-    bounds.push_back(PyFloat_AsDouble(PyTuple_GET_ITEM(tuple, i)));
-    if (PyErr_Occurred() != nullptr) return std::nullopt;
-  }
-  return bounds;
-}
-
 // Looks up the handle of a metric that is bound and has all its labels.
 bool Attach(MetricObject& metric, const std::vector<std::string_view>& label_values) {
   metric.counter = metric.family.Counter(label_values);
+  metric.gauge = metric.family.Gauge(label_values);
   metric.histogram = metric.family.Histogram(label_values);
-  if (metric.counter || metric.histogram) return true;
+  if (metric.counter || metric.gauge || metric.histogram) return true;
   PyErr_SetString(PyExc_OSError, "the metrics segment is damaged");
   return false;
 }
@@ -74,8 +71,12 @@ bool BindTo(MetricObject& metric, PyObject* segment_object) {
   const auto label_names = Utf8OfAll(metric.label_names);
   const auto bounds = BoundsOf(metric.buckets);
   if (!name || !documentation || !label_names || !bounds) return false;
-  const Result<Family> family = segment->GetOrCreateFamily(
-      {.name = *name, .help = *documentation, .type = metric.type, .label_names = *label_names, .bounds = *bounds});
+  const Result<Family> family = segment->GetOrCreateFamily({.name = *name,
+                                                            .help = *documentation,
+                                                            .type = metric.type,
+                                                            .label_names = *label_names,
+                                                            .bounds = *bounds,
+                                                            .gauge_mode = metric.gauge_mode});
   if (!family.ok()) {
     SetPythonError(family.error());
     return false;
@@ -158,6 +159,35 @@ PyObject* Observe(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObj
   Py_RETURN_NONE;
 }
 
+// How a gauge's methods change it.
+enum class GaugeChange : unsigned char { kSet, kInc, kDec };
+
+template <GaugeChange change>
+PyObject* ChangeGauge(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const auto parsed =
+      ParseValue(args, nargs, kwnames, change == GaugeChange::kSet ? "value" : "amount", change != GaugeChange::kSet);
+  if (!parsed) return nullptr;
+  MetricObject& metric = *Metric(self);
+  if (!metric.gauge && !MakeUsable(metric)) return nullptr;
+  if constexpr (change == GaugeChange::kSet) {
+    metric.gauge.Set(*parsed);
+  } else {
+    if (metric.gauge_mode == GaugeMode::kMostRecent || metric.gauge_mode == GaugeMode::kLiveMostRecent) {
+      PyErr_Format(PyExc_RuntimeError, "%s must not be called with the mostrecent mode",
+                   change == GaugeChange::kInc ? "inc" : "dec");
+      return nullptr;
+    }
+    metric.gauge.Add(change == GaugeChange::kInc ? *parsed : -*parsed);
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* OwnValue(PyObject* self, PyObject* /*none*/) {
+  MetricObject& metric = *Metric(self);
+  if (!metric.gauge && !MakeUsable(metric)) return nullptr;
+  return PyFloat_FromDouble(metric.gauge.Own());
+}
+
 PyObject* NewChild(const MetricObject& family, PyObject* self, PyObject* label_values) {
   const auto texts = Utf8OfAll(label_values);
   if (!texts) return nullptr;
@@ -172,6 +202,7 @@ PyObject* NewChild(const MetricObject& family, PyObject* self, PyObject* label_v
   child.segment = NewReference(family.segment);
   child.family = family.family;
   child.type = family.type;
+  child.gauge_mode = family.gauge_mode;
   if (Attach(child, *texts)) return child_object;
   Py_DECREF(child_object);
   return nullptr;
@@ -181,7 +212,8 @@ PyObject* NewChild(const MetricObject& family, PyObject* self, PyObject* label_v
 PyObject* FindChild(MetricObject& family, PyObject* self, PyObject* label_values) {
   PyObject* child = NewChild(family, self, label_values);
   if (child == nullptr) return nullptr;
-  if (family.family.IsOverflow(Metric(child)->counter) || family.family.IsOverflow(Metric(child)->histogram)) {
+  if (family.family.IsOverflow(Metric(child)->counter) || family.family.IsOverflow(Metric(child)->gauge) ||
+      family.family.IsOverflow(Metric(child)->histogram)) {
     if (family.overflow == nullptr) family.overflow = NewReference(child);
     Py_DECREF(child);
     return NewReference(family.overflow);
@@ -239,14 +271,20 @@ bool CheckDefinition(const MetricObject& metric) {
   return PyErr_Occurred() == nullptr;
 }
 
-// (name, documentation, tuple of label names, tuple of upper bounds without +Inf)
+// (name, documentation, tuple of label names, tuple of upper bounds without +Inf, and for gauges the mode)
 PyObject* New(PyTypeObject* type, MetricType metric_type, PyObject* args) {
+  const char* mode_name = kGaugeModeNames[0].data();
   PyObject* name = nullptr;
   PyObject* documentation = nullptr;
   PyObject* label_names = nullptr;
   PyObject* buckets = nullptr;
-  if (PyArg_ParseTuple(args, "UUO!O!", &name, &documentation, &PyTuple_Type, &label_names, &PyTuple_Type, &buckets) ==
-      0) {
+  if (PyArg_ParseTuple(args, "UUO!O!|s", &name, &documentation, &PyTuple_Type, &label_names, &PyTuple_Type, &buckets,
+                       &mode_name) == 0) {
+    return nullptr;
+  }
+  const std::optional<GaugeMode> gauge_mode = GaugeModeFrom(mode_name);
+  if (!gauge_mode) {
+    PyErr_Format(PyExc_ValueError, "Invalid multiprocess mode: '%s'", mode_name);
     return nullptr;
   }
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(label_names); ++i) {
@@ -264,6 +302,7 @@ PyObject* New(PyTypeObject* type, MetricType metric_type, PyObject* args) {
   metric.buckets = NewReference(buckets);
   metric.children = PyDict_New();
   metric.type = metric_type;
+  metric.gauge_mode = *gauge_mode;
   if (metric.children != nullptr && CheckDefinition(metric)) return self;
   Py_DECREF(self);
   return nullptr;
@@ -271,6 +310,10 @@ PyObject* New(PyTypeObject* type, MetricType metric_type, PyObject* args) {
 
 PyObject* NewCounter(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
   return New(type, MetricType::kCounter, args);
+}
+
+PyObject* NewGauge(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
+  return New(type, MetricType::kGauge, args);
 }
 
 PyObject* NewHistogram(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
@@ -334,10 +377,19 @@ bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* meth
 
 bool AddMetricTypes(PyObject* module) {
   static const PyMethodDef bind = {"_bind", &Bind, METH_O, nullptr};
+  static const PyMethodDef own = {"_own_value", &OwnValue, METH_NOARGS, nullptr};
   static std::array<PyMethodDef, 4> counter_methods = {{MethodOf("inc", &Inc), MethodOf("labels", &Labels), bind, {}}};
   static std::array<PyMethodDef, 4> histogram_methods = {
       {MethodOf("observe", &Observe), MethodOf("labels", &Labels), bind, {}}};
+  static std::array<PyMethodDef, 7> gauge_methods = {{MethodOf("set", &ChangeGauge<GaugeChange::kSet>),
+                                                      MethodOf("inc", &ChangeGauge<GaugeChange::kInc>),
+                                                      MethodOf("dec", &ChangeGauge<GaugeChange::kDec>),
+                                                      MethodOf("labels", &Labels),
+                                                      own,
+                                                      bind,
+                                                      {}}};
   return AddType(module, "Counter", &NewCounter, counter_methods.data()) &&
+         AddType(module, "Gauge", &NewGauge, gauge_methods.data()) &&
          AddType(module, "Histogram", &NewHistogram, histogram_methods.data());
 }
 

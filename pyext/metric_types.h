@@ -4,7 +4,7 @@
 
 namespace reqtrail {
 
-/// Adds the native types Counter and Histogram to the module. False with a Python error set.
+/// Adds the native types Counter, Gauge and Histogram to the module. False with a Python error set.
 ///
 /// An object is a metric without labels, a family (whose labels() gives children), or a child; all three have the same
 /// type, as in prometheus_client. It is made unbound, and bound to a Segment by `_bind`, or at its first use by

@@ -23,7 +23,21 @@ std::unique_ptr<Segment> OpenSegment(const std::string& service, const std::stri
   throw py::error_already_set();
 }
 
-py::tuple Render(const Segment& segment, const std::string& accept) {
+// Not by pybind11's own conversion: it makes memory that nobody initialized for an object made by __new__ alone.
+Segment& Opened(const py::object& self) {
+  Segment* segment = SegmentOf(self.ptr());
+  if (segment == nullptr) throw py::error_already_set();
+  return *segment;
+}
+
+// A read-only property.
+template <auto member>
+auto Get(const py::object& self) {
+  return (Opened(self).*member)();
+}
+
+py::tuple Render(const py::object& self, const std::string& accept) {
+  Segment& segment = Opened(self);
   const ExpositionFormat format = ChooseFormat(accept);
   std::string body;
   {
@@ -37,7 +51,13 @@ py::tuple Render(const Segment& segment, const std::string& accept) {
 }  // namespace
 
 Segment* SegmentOf(PyObject* object) {
-  if (py::isinstance<Segment>(object)) return py::handle(object).cast<Segment*>();
+  if (py::isinstance<Segment>(object)) {
+    if (reinterpret_cast<py::detail::instance*>(object)->get_value_and_holder().holder_constructed()) {
+      return py::handle(object).cast<Segment*>();
+    }
+    PyErr_SetString(PyExc_TypeError, "Segment.__init__() was not called");
+    return nullptr;
+  }
   PyErr_Format(PyExc_TypeError, "a metrics Segment is needed, not %.100s", Py_TYPE(object)->tp_name);
   return nullptr;
 }
@@ -48,11 +68,11 @@ void BindMetrics(py::module_& module) {
       .def(py::init(&OpenSegment), py::arg("service") = defaults.service, py::arg("directory") = "", py::kw_only(),
            py::arg("capacity_bytes") = defaults.capacity_bytes, py::arg("max_series") = defaults.max_series)
       .def("render", &Render, py::arg("accept") = "")
-      .def_property_readonly("path", &Segment::path)
-      .def_property_readonly("series", &Segment::series)
-      .def_property_readonly("series_dropped", &Segment::series_dropped)
-      .def_property_readonly("set_aside", &Segment::set_aside)
-      .def_property_readonly("max_series", &Segment::max_series);
+      .def_property_readonly("path", &Get<&Segment::path>)
+      .def_property_readonly("series", &Get<&Segment::series>)
+      .def_property_readonly("series_dropped", &Get<&Segment::series_dropped>)
+      .def_property_readonly("set_aside", &Get<&Segment::set_aside>)
+      .def_property_readonly("max_series", &Get<&Segment::max_series>);
   py::tuple buckets(kLatencyBuckets.size());
   for (std::size_t i = 0; i < kLatencyBuckets.size(); ++i) buckets[i] = kLatencyBuckets[i];
   module.attr("LATENCY_BUCKETS") = buckets;
