@@ -88,9 +88,9 @@ void FileSink::Rotate(std::size_t bytes) noexcept {
 
 bool FileSink::ShiftBackups() noexcept {
   try {
-    for (std::uint32_t i = options_.backups; i > 1; --i) {
-      (void)std::rename(Backup(i - 1).c_str(), Backup(i).c_str());  // one that is not there is no matter
-    }
+    std::uint32_t last = 1;  // the first number that is free, or the one that gives way
+    while (last < options_.backups && access(Backup(last).c_str(), F_OK) == 0) ++last;
+    for (; last > 1; --last) (void)std::rename(Backup(last - 1).c_str(), Backup(last).c_str());
     return std::rename(options_.path.c_str(), Backup(1).c_str()) == 0;
   } catch (const std::bad_alloc&) {
     return false;
