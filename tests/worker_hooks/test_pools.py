@@ -7,7 +7,7 @@ from tests.worker_hooks.conftest import Worker
 from tests.worker_hooks.test_trail_through_a_worker import WAIT, published
 
 
-@pytest.fixture(scope="module", params=["threads", "solo"])
+@pytest.fixture(scope="module", params=["threads", "solo", "gevent"])
 def worker(request: pytest.FixtureRequest, start_worker: Callable[..., Worker]) -> Iterator[Worker]:
     # A queue of its own, because the worker of the other tests is still running.
     name = request.param
