@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -142,6 +143,23 @@ TEST_F(GaugeTest, ModeAllHasASampleForEachPid) {
   EXPECT_NE(text.find("# TYPE jobs gauge\njobs{handler=\"/a\",pid=\"" + std::to_string(::getpid()) + "\"} 2\n"),
             std::string::npos)
       << text;
+}
+
+TEST_F(GaugeTest, ThreadsOfAProcessShareOnePart) {
+  const Family family = FamilyOf(GaugeMode::kLiveSum);
+  constexpr int kThreads = 4;
+  constexpr int kTimes = 1000;
+  std::vector<std::thread> threads;
+  threads.reserve(kThreads);
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      const GaugeHandle gauge = family.Gauge({});
+      for (int time = 0; time < kTimes; ++time) gauge.Add(1);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Values(family.Gauge({})), (std::vector<double>{kThreads * kTimes}));
+  EXPECT_EQ(segment_->gauge_parts(), 1U);
 }
 
 TEST_F(GaugeTest, AnotherModeIsAnotherKindOfGauge) {
