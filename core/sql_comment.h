@@ -40,6 +40,7 @@ constexpr bool EndsStatement(char byte) noexcept { return IsSqlSpace(byte) || by
 [[nodiscard]] constexpr bool MayNameRequestId(std::string_view sql) noexcept {
   if (sql.empty()) return false;
   if (sql.front() <= '/') return true;  // white space, "/" or "--"
+  if (sql.back() > ';') return false;
   std::size_t size = sql.size();
   while (size > 0 && detail::EndsStatement(sql[size - 1])) --size;
   return size > 1 && sql[size - 1] == '/' && sql[size - 2] == '*';

@@ -212,10 +212,11 @@ void Settle() noexcept {
   Publish();
 }
 
-bool BeginStatement(const void* statement, bool first_step) noexcept {
-  const RequestId* id = RequestIdInEffect();
-  if ((id == nullptr && !state.part.open) || !CanRecord()) return false;
+// Functions of their own so that what is untagged need not save registers for them.
+[[gnu::noinline]] static bool BeginTaggedStatement(const void* statement, bool first_step) noexcept {
+  if (!CanRecord()) return false;
   Settle();
+  const RequestId* id = RequestIdInEffect();
   if (id == nullptr) return false;
   if (state.part.open && state.part.key.role != RoleInEffect()) ClosePart();
   const bool opened = !state.part.open;
@@ -232,6 +233,11 @@ bool BeginStatement(const void* statement, bool first_step) noexcept {
   }
   state.step_start = MonotonicNanoseconds();
   return true;
+}
+
+bool BeginStatement(const void* statement, bool first_step) noexcept {
+  if (RequestIdInEffect() == nullptr && !state.part.open) return false;
+  return BeginTaggedStatement(statement, first_step);
 }
 
 void EndStatement(bool failed) noexcept {
@@ -272,13 +278,13 @@ void CountError(bool fatal) noexcept {
   if (state.phase == Phase::kFailed || state.phase == Phase::kEnding) state.phase = Phase::kBetween;
 }
 
-void EndTransaction(bool rolled_back) noexcept {
+[[gnu::noinline]] static void EndTaggedTransaction(bool rolled_back) noexcept {
   // A procedure that commits is still a statement of its request, unless the backend is being terminated in it.
   const bool statement_goes_on = state.phase == Phase::kStatement && !proc_exit_inprogress;
   if (state.phase == Phase::kStatement && !statement_goes_on) CountTime();
   if (!statement_goes_on) state.phase = Phase::kBetween;
+  if (!CanRecord()) return;
   const RequestId* id = RequestIdInEffect();
-  if ((id == nullptr && !state.part.open && state.visited_count == 0) || !CanRecord()) return;
   Part& part = state.part;
   if (!part.open && id != nullptr) OpenPart(*id);
   if (part.open) {
@@ -297,6 +303,14 @@ void EndTransaction(bool rolled_back) noexcept {
   if (statement_goes_on) return;
   part.open = false;
   if (state.slot != nullptr) state.slot->Clear();
+}
+
+void EndTransaction(bool rolled_back) noexcept {
+  if (RequestIdInEffect() == nullptr && !state.part.open && state.visited_count == 0) {
+    state.phase = Phase::kBetween;
+  } else {
+    EndTaggedTransaction(rolled_back);
+  }
 }
 
 }  // namespace reqtrail::accumulator

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/sql_comment.h"
+#include "pg_extension/pg.h"
 #include "pg_extension/settings.h"
 
 /// The request id that a SQL comment names. It acts as a SET LOCAL right before its statement does: from the statement
@@ -19,10 +20,17 @@ void Take(const char* text);
 void Forget() noexcept;
 }  // namespace detail
 
-/// A statement of the client is about to start, or BEGIN. REQUIRES: it is a top-level one; text is NUL-terminated. May
-/// report a WARNING, once in a transaction, of an id that is none.
-inline void Look(const char* text) {
-  if (reqtrail::detail::comments_count && MayNameRequestId(text)) detail::Take(text);
+/// A statement of the client is about to start, or BEGIN. REQUIRES: it is a top-level one, and text is what the client
+/// sent with it. May report a WARNING, once in a transaction, of an id that is none.
+inline void Look(const char* text, const PlannedStmt* statement) {
+  if (!reqtrail::detail::comments_count) return;
+  // Its length is known where a semicolon ends it. If that ends the text too, the text need not be read to its end.
+  if (statement->stmt_len > 0 && text[0] > '/') {
+    const char* end = text + statement->stmt_location + statement->stmt_len;
+    const bool ends_text = end[0] == ';' && (end[1] == '\0' || (end[1] == '\n' && end[2] == '\0'));
+    if (ends_text && end[-1] != '/' && !reqtrail::detail::IsSqlSpace(end[-1])) return;
+  }
+  if (MayNameRequestId(text)) detail::Take(text);
 }
 
 /// As Look, for a statement that failed before it could start. REQUIRES: a transaction is under way. Reports nothing;

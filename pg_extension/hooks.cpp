@@ -103,8 +103,8 @@ bool EndsTransaction(TransactionStmtKind kind) {
 bool ControlsTransaction(TransactionStmtKind kind) { return !BeginsTransaction(kind) && !EndsTransaction(kind); }
 
 // A statement is about to start. Returns whether it is recorded, and then EndStatement must follow.
-bool Begin(const void* statement, const char* text, bool first_step) {
-  comment_id::Look(text);
+bool Begin(const void* statement, const char* text, const PlannedStmt* planned, bool first_step) {
+  comment_id::Look(text, planned);
   return accumulator::BeginStatement(statement, first_step);
 }
 
@@ -136,7 +136,7 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
 [[gnu::noinline]] void RunUtility(PlannedStmt* planned, const char* text, bool read_only, ProcessUtilityContext context,
                                   ParamListInfo parameters, QueryEnvironment* environment, DestReceiver* destination,
                                   QueryCompletion* completion) {
-  const bool recorded = IsTopLevel() && Begin(planned, text, true);
+  const bool recorded = IsTopLevel() && Begin(planned, text, planned, true);
   RunNested(recorded, [&] {
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     if (recorded) accumulator::AddRows(RowsOf(completion));
@@ -164,7 +164,8 @@ void EndTransaction(bool rolled_back) {
 extern "C" {
 
 static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
-  const bool recorded = IsTopLevel(query) && Begin(query, query->sourceText, !query->already_executed);
+  const bool recorded =
+      IsTopLevel(query) && Begin(query, query->sourceText, query->plannedstmt, !query->already_executed);
   RunNested(recorded, [&] {
     CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
     if (recorded) accumulator::AddRows(query->estate->es_processed);
@@ -194,7 +195,7 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
     }
     if (depth == 0 && EndsTransaction(kind)) accumulator::ExpectEnd();
     if (depth == 0 && BeginsTransaction(kind)) {
-      comment_id::Look(text);
+      comment_id::Look(text, planned);
       accumulator::Settle();
     }
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);

@@ -3,16 +3,15 @@
 #include <cstring>
 
 #include "pg_extension/comment_id.h"
-#include "pg_extension/settings.h"
 
 namespace reqtrail::log_lines {
 namespace {
 
 constexpr std::string_view kLabel = "request_id: ";
 
-// The id that was in effect when the last transaction ended.
+// The id that was in effect when the last transaction ended, if detail::last_had_id.
 struct Ended {
-  RequestId id;              // size 0: none was
+  RequestId id;
   std::int64_t message = 0;  // TimestampTz at which the client's message came that ended it
 };
 Ended ended;
@@ -20,7 +19,7 @@ Ended ended;
 // Whether what is logged now still belongs to the transaction that has ended: while it ends, in the rest of the message
 // that ended it, and while a failed block waits for its ROLLBACK.
 bool IsOfEnded() noexcept {
-  if (ended.id.size == 0 || IsTransactionState()) return false;
+  if (!detail::last_had_id || IsTransactionState()) return false;
   return ended.message == GetCurrentStatementStartTimestamp() || IsAbortedTransactionBlockState();
 }
 
@@ -66,11 +65,8 @@ void AddRequestId(ErrorData* line) noexcept {
   line->detail_log = detail;
 }
 
-void TransactionEnds() noexcept {
-  const RequestId* id = RequestIdInEffect();
-  ended.id.size = 0;
-  if (id == nullptr) return;
-  ended.id.Assign(id->View());
+void detail::Remember(const RequestId& id) noexcept {
+  ended.id.Assign(id.View());
   ended.message = GetCurrentStatementStartTimestamp();
 }
 
