@@ -183,7 +183,7 @@ def test_slow_statements_carry_the_id_also_when_their_transaction_has_ended(sess
         simple.execute("SELECT 'untagged'")
     assert log.detail_of("SELECT 'untagged'") == ""
     session.execute("SELECT %s::text", ("a parameter",))
-    assert "a parameter" in log.detail_of("::text")
+    assert "a parameter" in log.detail_of("execute <unnamed>: SELECT $1::text")
 
 
 def test_plans_of_auto_explain_carry_the_id(session: Connection, log: Log) -> None:
