@@ -63,7 +63,7 @@ demo-down: ## stop what demo-up left running
 # ---- checks ----
 
 .PHONY: test
-test: build test-cpp test-python ## all tests
+test: build test-cpp test-fuzz test-python ## all tests
 
 .PHONY: test-cpp
 test-cpp: build
@@ -76,10 +76,22 @@ test-cpp: build
 	  ctest --preset $$preset -j $(JOBS); \
 	done
 
+.PHONY: test-fuzz
+test-fuzz: setup
+	@echo "test: two minutes of fuzzing"
+	@$(MAKE) -s fuzz MINUTES=2
+
 .PHONY: test-python
 test-python: build
 	@echo "test: Python, PostgreSQL and the whole trail"
 	@$(PY) -m pytest
+
+MINUTES ?= 10
+.PHONY: fuzz
+fuzz: setup ## fuzz what parses input from outside, for MINUTES (default 10) in all
+	@[[ -f $(BUILD)/fuzz/build.ninja ]] || cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS) | { grep -v 'no work to do' || true; }
+	@scripts/fuzz.sh $(BUILD)/fuzz $(MINUTES)
 
 .PHONY: lint
 lint: build ## formatting, static analysis, types, borders between the parts

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +16,7 @@ from devstack.postgres_tree import bindir
 from devstack.process import ServerError, ServerProcess, free_port
 from devstack.unprivileged import make_reachable, remove, server_user
 
-_FATAL_SIGNS = re.compile(r"^.*(terminated by signal|PANIC).*$", re.MULTILINE)
+_FATAL_SIGNS = re.compile(r"^.*(terminated by signal|PANIC|AddressSanitizer|runtime error:).*$", re.MULTILINE)
 _SETTINGS: dict[str, str | int] = {
     "shared_preload_libraries": "pg_stat_requests",
     "listen_addresses": "127.0.0.1",
@@ -26,6 +26,28 @@ _SETTINGS: dict[str, str | int] = {
     "max_prepared_transactions": 10,
     "log_line_prefix": "%m [%p] ",
 }
+
+
+# All that this process made, in their order.
+_servers: list[Postgres] = []
+
+
+def servers() -> Sequence[Postgres]:
+    """Every server that this process made, the removed ones included."""
+    return _servers
+
+
+def _sanitizer_environment() -> dict[str, str]:
+    """What a server needs whose extension was built with sanitizers: REQTRAIL_PG_PRELOAD names their library."""
+    preload = os.environ.get("REQTRAIL_PG_PRELOAD")
+    if preload is None:
+        return {}
+    # The server itself frees little of what it has allocated when a process ends.
+    return {
+        "LD_PRELOAD": preload,
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
+        "UBSAN_OPTIONS": "abort_on_error=1",
+    }
 
 
 class Postgres:
@@ -50,6 +72,8 @@ class Postgres:
         self.data = self._directory / "data"
         self.log = self._directory / "server.log"
         self.port = free_port()
+        self._removed_log: str | None = None
+        _servers.append(self)
         self._initialise({**_SETTINGS, "port": self.port, **(settings or {})})
         self.start()
 
@@ -90,6 +114,7 @@ class Postgres:
             log=self.log,
             user=server_user(),
             cwd=Path("/"),
+            env=_sanitizer_environment(),
             detached=self._detached,
             stop_signal=signal.SIGINT,
         )
@@ -124,12 +149,19 @@ class Postgres:
         return psycopg.connect(self.dsn(dbname, user), autocommit=autocommit)
 
     def fatal_log_lines(self) -> list[str]:
-        """Lines of the server log that tell of a crashed backend or a PANIC."""
-        return [found.group(0) for found in _FATAL_SIGNS.finditer(self.process.log_text())]
+        """Lines of the server log that tell of a crashed backend, a PANIC or what a sanitizer found."""
+        return [found.group(0) for found in _FATAL_SIGNS.finditer(self._log_text())]
+
+    def _log_text(self) -> str:
+        if self._removed_log is not None:
+            return self._removed_log
+        collected = sorted((self.data / "log").glob("*")) if (self.data / "log").exists() else []
+        return "".join(path.read_text(errors="replace") for path in [self.log, *collected] if path.exists())
 
     def remove(self) -> None:
-        """Stop the server and delete its files."""
+        """Stop the server and delete its files. What it logged can still be asked for."""
         self.stop()
+        self._removed_log = self._log_text()
         remove(self._given)
 
     def __enter__(self) -> Postgres:

@@ -16,7 +16,7 @@ namespace reqtrail::model {
 struct Answer {
   std::string kind = "none";  // none, request_id, traceparent
   std::string id;             // empty: none, or a bad one
-  bool operator==(const Answer&) const = default;
+  bool operator==(const Answer& other) const = default;
 };
 
 struct Colours {
@@ -236,31 +236,37 @@ inline bool EndsWithComment(const std::string& text) {
   return last != std::string::npos && last >= 3 && text.compare(last - 1, 2, "*/") == 0;
 }
 
-/// The model's answer for a text of any length, as if it were all read.
-inline Answer Find(std::string_view given, bool backslash_escapes, std::size_t window) {
-  const std::string text(given);
-  const Colours colours = Painter(text, backslash_escapes).Paint();
+/// Whether a string or a comment is still open at the end of the text. The server refuses such a statement.
+inline bool IsOpenAtEnd(const std::string& text, bool backslash_escapes) {
+  const Colours colours = Painter(text + "~", backslash_escapes).Paint();
+  return colours.of_byte.back() == 's' || colours.of_byte.back() == 'b';
+}
+
+/// The bodies of the comments that count, the one that goes first in front, for a text of any length, as if it were all
+/// read.
+inline std::vector<std::string> Bodies(const std::string& text, bool backslash_escapes, std::size_t window) {
   std::vector<std::string> in_order;
   const Colours front = Painter(text.substr(0, window), false).Paint();
   for (const auto& [from, to] : front.comments) {
     if (OnlyBetween(text, front, 0, from, false)) in_order.push_back(text.substr(from + 2, to - from - 4));
   }
-  std::vector<std::string> at_end;
-  if (EndsWithComment(text)) {
-    for (const auto& [from, to] : colours.comments) {
-      const bool in_window = from + window >= text.size();
-      // What is not closed makes the rest no comment.
-      const bool unclosed = colours.of_byte.find('b', to) != std::string::npos &&
-                            colours.comments.back().second <= colours.of_byte.rfind('b');
-      if (in_window && !unclosed && OnlyBetween(text, colours, to, text.size(), true)) {
-        at_end.push_back(text.substr(from + 2, to - from - 4));
-      }
-    }
+  const Colours colours = Painter(text, backslash_escapes).Paint();
+  const bool open = !colours.of_byte.empty() && colours.of_byte.back() == 'b' &&
+                    (colours.comments.empty() || colours.comments.back().second != text.size());
+  if (!EndsWithComment(text) || open) return in_order;
+  for (auto comment = colours.comments.rbegin(); comment != colours.comments.rend(); ++comment) {
+    const auto& [from, to] = *comment;
+    if (from + window < text.size() || !OnlyBetween(text, colours, to, text.size(), true)) break;
+    in_order.push_back(text.substr(from + 2, to - from - 4));
   }
-  in_order.insert(in_order.end(), at_end.rbegin(), at_end.rend());
+  return in_order;
+}
+
+inline Answer Find(std::string_view given, bool backslash_escapes, std::size_t window) {
+  const std::vector<std::string> bodies = Bodies(std::string(given), backslash_escapes, window);
   for (const std::size_t kind : {0U, 1U}) {
-    for (const std::string& body : in_order) {
-      const Answer answer = Items(body)[kind];
+    for (const std::string& body : bodies) {
+      const Answer answer = Items(body).at(kind);
       if (answer.kind != "none") return answer;
     }
   }

@@ -2,8 +2,34 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack.postgres import Postgres
+from devstack.postgres import Postgres, servers
 from tests.pg.requests_view import Connection
+
+_known: dict[int, int] = {}  # by a server's place in servers(): how many fatal lines of it were seen
+
+
+def _new_fatal_lines() -> list[str]:
+    found: list[str] = []
+    for place, running in enumerate(servers()):
+        lines = running.fatal_log_lines()
+        found += lines[_known.get(place, 0) :]
+        _known[place] = len(lines)
+    return found
+
+
+@pytest.fixture
+def crashes() -> None:
+    """Asked for by a test that crashes its server on purpose."""
+
+
+@pytest.fixture(autouse=True)
+def no_server_crashed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test, no server's log tells of a crash, a PANIC or a sanitizer's finding."""
+    yield
+    found = _new_fatal_lines()
+    if "crashes" in request.fixturenames:
+        found = [line for line in found if "terminated by signal" not in line]
+    assert found == []
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
                 connection.execute(f"CREATE ROLE {role} LOGIN")
         yield running
         running.stop()
-        assert running.fatal_log_lines() == []
+        assert _new_fatal_lines() == []
 
 
 @pytest.fixture

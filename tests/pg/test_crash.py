@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from devstack.postgres import Postgres
 from tests.pg.requests_view import SET_ID, Connection, counts, read, tagged, wait_for
@@ -34,6 +35,7 @@ def begin(connection: Connection) -> int:
     return connection.info.backend_pid
 
 
+@pytest.mark.usefixtures("crashes")
 def test_a_killed_backend_leaves_an_empty_working_extension(tmp_path: Path) -> None:
     with Postgres(tmp_path / "server") as server:
         with server.connect() as connection:

@@ -56,3 +56,55 @@ def test_pg_stat_statements_and_this_one_count_the_same(tmp_path: Path, order: s
             assert row(connection, "x")["rows"] == theirs["rows"] == 2 * sum(range(1, 11))
         server.stop()
         assert server.fatal_log_lines() == []
+
+
+NEIGHBOURS = "pg_stat_statements, pg_stat_kcache, pg_wait_sampling, auto_explain"
+
+
+@pytest.mark.parametrize("order", [f"{NEIGHBOURS}, pg_stat_requests", f"pg_stat_requests, {NEIGHBOURS}"])
+def test_all_neighbours_together_leave_each_other_their_results(tmp_path: Path, order: str) -> None:
+    settings: dict[str, str | int] = {
+        "shared_preload_libraries": order,
+        "auto_explain.log_min_duration": 0,
+        "pg_stat_statements.track": "all",
+        "pg_wait_sampling.profile_period": 5,
+    }
+    with Postgres(tmp_path / "server", settings=settings) as server:
+        with server.connect() as connection, server.connect() as other:
+            for extension in ("pg_stat_requests", "pg_stat_statements", "pg_stat_kcache", "pg_wait_sampling"):
+                connection.execute(f"CREATE EXTENSION {extension}")
+            connection.execute("CREATE TABLE item AS SELECT generate_series(1, 100) AS id")
+            connection.execute(
+                "CREATE FUNCTION counted() RETURNS bigint LANGUAGE plpgsql AS"
+                " $$ BEGIN RETURN (SELECT count(*) FROM item); END $$"
+            )
+            connection.execute("SELECT pg_stat_statements_reset(), pg_stat_kcache_reset()")
+            for number in range(1, 11):
+                with tagged(connection, "x"):
+                    connection.execute("SELECT * FROM item WHERE id <= %s", (number,))
+                    connection.execute("SELECT counted()")
+                connection.execute("UPDATE item SET id = id WHERE id <= %s /* request_id: y */", (number,))
+            with pytest.raises(psycopg.errors.DivisionByZero), tagged(connection, "x"):
+                connection.execute("SELECT 1 / (id - id) FROM item")
+            with tagged(connection, "x"):
+                connection.execute("SELECT pg_sleep(0.1)")
+            assert counts(other, "x") == (12, 1, 22, 1)
+            assert row(other, "x")["rows"] == sum(range(1, 11)) + 10 + 1
+            assert counts(other, "y") == (10, 0, 10, 0)
+            assert row(other, "y")["rows"] == sum(range(1, 11))
+            calls = "SELECT calls, rows FROM pg_stat_statements WHERE query LIKE %s"
+            assert read(other, calls, "SELECT * FROM item WHERE%") == [{"calls": 10, "rows": 55}]
+            assert read(other, calls, "%counted()%") == [{"calls": 10, "rows": 10}]
+            assert read(other, calls, "%count(*) FROM item%") == [{"calls": 10, "rows": 10}]
+            (kcache,) = read(
+                other,
+                "SELECT sum(exec_user_time) > 0 AS worked FROM pg_stat_kcache() k JOIN pg_stat_statements s"
+                " USING (queryid) WHERE s.query LIKE '%item%'",
+            )
+            assert kcache == {"worked": True}
+            (waited,) = read(
+                other, "SELECT sum(count) AS samples FROM pg_wait_sampling_profile WHERE event = 'PgSleep'"
+            )
+            assert waited["samples"] > 0
+            assert "Query Text: SELECT * FROM item WHERE id <= $1" in server.log.read_text()
+        server.stop()
