@@ -93,6 +93,10 @@ fuzz: setup ## fuzz what parses input from outside, for MINUTES (default 10) in 
 	@cmake --build --preset fuzz -j $(JOBS) | { grep -v 'no work to do' || true; }
 	@scripts/fuzz.sh $(BUILD)/fuzz $(MINUTES)
 
+.PHONY: matrix
+matrix: ## the tests on the PostgreSQL and CPython of later Debian releases (as root; the first time installs them)
+	@scripts/matrix.sh
+
 .PHONY: lint
 lint: build ## formatting, static analysis, types, borders between the parts
 	@clang-format-19 --dry-run -Werror $(CPP_SOURCES)

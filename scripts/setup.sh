@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian 12 to where the project builds and tests: Debian packages, then a private virtual environment.
 # usage: setup.sh VENV     Quick when there is nothing to do. PYTHON chooses the interpreter (default: python3).
+# On another release of Debian, PG_MAJOR names its PostgreSQL and SETUP_SKIP (a regular expression) packages to do without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
 python=${PYTHON:-python3}
 
-mapfile -t wanted < <(grep -v '^#' scripts/apt-packages.txt)
+mapfile -t wanted < <(grep -v '^#' scripts/apt-packages.txt | sed -E "s/^(postgresql.*-)15\b/\1${PG_MAJOR:-15}/" |
+  grep -vE "${SETUP_SKIP:-^$}")
 missing=()
 for package in "${wanted[@]}"; do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

@@ -9,6 +9,7 @@ import httpx
 
 from devstack.commandcenter import CommandCenter
 from tests.integration.metric_samples import total
+from tests.waiting import wait_for
 
 ROUTE = "/api/v1/repositories"
 _CPU_FIELDS = slice(11, 13)  # utime and stime, counted behind the command's name: proc(5)
@@ -48,8 +49,10 @@ def test_every_request_is_counted_once_whoever_served_it(stack: CommandCenter, c
 
 
 def test_counts_survive_a_killed_worker(stack: CommandCenter, client: httpx.Client) -> None:
+    before = total(client, "http_requests_total", handler=ROUTE, status="200") + 40
     _get(stack, 40)
-    before = total(client, "http_requests_total", handler=ROUTE, status="200")
+    # A request is counted when it is over, which may be a moment after its client has the answer.
+    wait_for(lambda: total(client, "http_requests_total", handler=ROUTE, status="200") == before, seconds=60)
     os.kill(_workers(stack)[0], signal.SIGKILL)
     with httpx.Client(base_url=stack.url, transport=httpx.HTTPTransport(retries=5)) as fresh:
         assert total(fresh, "http_requests_total", handler=ROUTE, status="200") == before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+
+from tests.waiting import wait_for as wait_for
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Row = dict[str, Any]
@@ -48,6 +49,12 @@ def info(connection: Connection) -> Row:
     return only
 
 
+def force_parallel(connection: Connection) -> None:
+    """Have every query that may run in parallel do so, by one worker."""
+    setting = "debug_parallel_query" if connection.info.server_version >= 160000 else "force_parallel_mode"
+    connection.execute(f"SET {setting} = on")
+
+
 @contextmanager
 def tagged(connection: Connection, request_id: str) -> Iterator[None]:
     """A transaction with an id, committed at the end and rolled back on an error."""
@@ -59,16 +66,3 @@ def tagged(connection: Connection, request_id: str) -> Iterator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def wait_for(happened: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something is so.
-
-    Raises:
-        TimeoutError: It was not within `seconds`.
-    """
-    deadline = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > deadline:
-            raise TimeoutError("what was waited for did not happen")
-        time.sleep(0.01)

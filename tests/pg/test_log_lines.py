@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from tests.pg.requests_view import SET_ID, Connection, tagged, wait_for
+from tests.pg.requests_view import SET_ID, Connection, force_parallel, tagged, wait_for
 
 ID = "4f1c2b6e-8d0a-4f7e-9b1a-000000000001"
 FORMATS = ("stderr", "csvlog", "jsonlog")
@@ -219,7 +219,7 @@ def test_a_failing_commit_and_its_duration_carry_the_id(session: Connection, log
 
 
 def test_lines_of_parallel_workers_carry_the_id(session: Connection, log: Log) -> None:
-    session.execute("SET force_parallel_mode = on")
+    force_parallel(session)
     with pytest.raises(psycopg.errors.DivisionByZero) as failed, tagged(session, ID):
         session.execute("SELECT 1 / (id - 1) FROM item")
     wait_for(lambda: any("division by zero" in message for message, _ in log.lines()), seconds=60)

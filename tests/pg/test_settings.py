@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from tests.pg.requests_view import SET_ID, Connection, counts, info, read, tagged
+from tests.pg.requests_view import SET_ID, Connection, counts, force_parallel, info, read, tagged
 
 GOOD_IDS = ["x", "A-Z_a.z-09", "4f1c2b6e-8d0a-4f7e-9b1a-000000000001", "x" * 128]
 BAD_IDS = {
@@ -97,7 +97,7 @@ def test_a_bad_id_of_a_role_warns_when_it_comes_into_effect(admin: Connection, s
 
 
 def test_a_parallel_query_under_a_bad_id_warns_once(session: Connection, warnings: list[Warned]) -> None:
-    session.execute("SET force_parallel_mode = on")
+    force_parallel(session)
     session.execute("BEGIN")
     session.execute(SET_ID, ("not good",))
     session.execute("SELECT count(*) FROM item")

@@ -1,7 +1,9 @@
--- What CREATE EXTENSION makes: every object, its columns and types, and who may use it.
+-- What CREATE EXTENSION makes: every object, its columns and types, and who may use it. From PostgreSQL 17 on the row
+-- types of views are members too.
 CREATE EXTENSION pg_stat_requests;
 SELECT pg_describe_object(classid, objid, 0) AS object FROM pg_depend
-  WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_stat_requests') AND deptype = 'e' ORDER BY 1;
+  WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_stat_requests') AND deptype = 'e'
+    AND classid <> 'pg_type'::regclass ORDER BY 1;
 SELECT relname AS view, attname AS column, format_type(atttypid, atttypmod) AS type, col_description(c.oid, attnum) AS meaning
   FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0
   WHERE relname LIKE 'pg\_stat\_requests%' AND relkind = 'v' ORDER BY relname, attnum;
