@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace reqtrail {
 namespace {
@@ -16,6 +17,22 @@ constexpr std::array<bool, 256> PlainBytes() {
 }
 
 constexpr std::array<bool, 256> kPlainBytes = PlainBytes();
+
+/// How many bytes from `at` on are plain for certain: all of the next eight, or none.
+std::size_t EightPlainBytes(std::string_view text, std::size_t at) {
+  constexpr std::uint64_t kEach = 0x0101010101010101;
+  constexpr std::uint64_t kHighBits = kEach * 0x80;
+  if (text.size() - at < 8) return 0;
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, text.data() + at, 8);
+  // A byte's high bit ends up set when the byte is not plain; perhaps also that of one behind it.
+  const auto zero = [](std::uint64_t x) { return x - kEach; };
+  const std::uint64_t quote = zero(bytes ^ (kEach * '"'));
+  const std::uint64_t backslash = zero(bytes ^ (kEach * '\\'));
+  const std::uint64_t del = zero(bytes ^ (kEach * 0x7F));
+  const std::uint64_t control = bytes - (kEach * 0x20);
+  return ((bytes | quote | backslash | del | control) & kHighBits) == 0 ? 8 : 0;
+}
 
 constexpr char32_t kReplacement = 0xFFFD;
 
@@ -90,6 +107,10 @@ void AppendJsonString(std::string& out, std::string_view text, JsonCharset chars
   std::size_t plain_from = 0;
   std::size_t at = 0;
   while (at < text.size()) {
+    if (const std::size_t plain = EightPlainBytes(text, at); plain > 0) {
+      at += plain;
+      continue;
+    }
     const char byte = text[at];
     if (kPlainBytes[static_cast<unsigned char>(byte)]) {
       ++at;

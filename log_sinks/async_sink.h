@@ -33,8 +33,7 @@ class AsyncSink final : public LineSink {
   [[nodiscard]] DropReason Write(std::string_view line) noexcept override;
   bool Drain(std::chrono::milliseconds patience) noexcept override;
 
-  /// Gives up the lines that are queued still, and counts them as kExit.
-  void Abandon() noexcept;
+  void Abandon() noexcept override;
 
  private:
   [[nodiscard]] std::shared_ptr<Channel> CurrentChannel();

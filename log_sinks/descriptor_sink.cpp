@@ -1,8 +1,14 @@
 #include "log_sinks/descriptor_sink.h"
 
+#include <unistd.h>
+
 #include <mutex>
 
 namespace reqtrail {
+
+DescriptorSink::~DescriptorSink() {
+  if (ownership_ == Ownership::kOwned) close(output_.descriptor());
+}
 
 DropReason DescriptorSink::Write(std::string_view line) noexcept {
   const std::lock_guard guard(lock_);

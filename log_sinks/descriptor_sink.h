@@ -6,16 +6,24 @@
 
 namespace reqtrail {
 
-/// Writes to a descriptor that others own: standard output, standard error, a pipe, a socket.
+/// Writes to a descriptor: standard output, standard error, a pipe, a socket.
 class DescriptorSink final : public LineSink {
  public:
-  explicit DescriptorSink(int descriptor) noexcept : output_(descriptor) {}
+  enum class Ownership : unsigned char { kBorrowed, kOwned };
+
+  /// One that is owned is closed with the sink.
+  explicit DescriptorSink(int descriptor, Ownership ownership = Ownership::kBorrowed) noexcept
+      : output_(descriptor), ownership_(ownership) {}
+  DescriptorSink(const DescriptorSink&) = delete;
+  DescriptorSink& operator=(const DescriptorSink&) = delete;
+  ~DescriptorSink() override;
 
   [[nodiscard]] DropReason Write(std::string_view line) noexcept override;
 
  private:
   ForkSafeLock lock_;
   LineOutput output_;
+  Ownership ownership_;
 };
 
 }  // namespace reqtrail

@@ -22,6 +22,9 @@ class LineSink : public spdlog::sinks::sink {
   /// Writes what is queued, for up to this long. True when all of it was.
   virtual bool Drain(std::chrono::milliseconds /*patience*/) noexcept { return true; }
 
+  /// Gives up the lines that are queued still, and counts them as kExit.
+  virtual void Abandon() noexcept {}
+
   void log(const spdlog::details::log_msg& message) final {
     CountDropped(Write({message.payload.data(), message.payload.size()}));
   }

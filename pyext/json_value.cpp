@@ -13,6 +13,35 @@ py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(ob
 
 std::string_view TypeName(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
+/// `at`, or where the character of UTF-8 starts that would be cut there.
+std::size_t CharacterStart(std::string_view text, std::size_t at) {
+  std::size_t start = at;
+  while (start > 0 && at - start < 3 && (static_cast<unsigned char>(text[start]) & 0xC0U) == 0x80) --start;
+  return start;
+}
+
+/// The first elements of a collection, each a new reference in a tuple. Copies, because str() of one of them may run
+/// any code, which may change the collection. An empty object with a Python error set.
+py::object FirstElements(PyObject* collection, Py_ssize_t limit) {
+  if (PyTuple_Check(collection)) return Steal(PyTuple_GetSlice(collection, 0, limit));
+  if (PyList_Check(collection)) {
+    const py::object slice = Steal(PyList_GetSlice(collection, 0, limit));
+    return slice ? Steal(PyList_AsTuple(slice.ptr())) : py::object();
+  }
+  return Steal(PySequence_Tuple(collection));
+}
+
+/// Keys and values in turn, as a list; otherwise as FirstElements.
+py::object FirstItems(PyObject* dict, Py_ssize_t limit) {
+  py::object items = Steal(PyList_New(0));
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  for (Py_ssize_t at = 0, i = 0; items && i < limit && PyDict_Next(dict, &at, &key, &value) != 0; ++i) {
+    if (PyList_Append(items.ptr(), key) < 0 || PyList_Append(items.ptr(), value) < 0) return {};
+  }
+  return items;
+}
+
 }  // namespace
 
 bool ForgetException() noexcept {
@@ -22,10 +51,33 @@ bool ForgetException() noexcept {
   return true;
 }
 
-void JsonValueWriter::AppendStr(PyObject* str) {
+void JsonValueWriter::AppendStr(PyObject* str) { AppendStr(str, Cut::kEnd); }
+
+void JsonValueWriter::AppendStrCutInside(PyObject* str) { AppendStr(str, Cut::kInside); }
+
+void JsonValueWriter::AppendUtf8(std::string_view text, Cut cut) {
+  if (text.size() <= style_.max_text_bytes) {
+    AppendPlain(text);
+    return;
+  }
+  const std::size_t kept_end = cut == Cut::kInside ? style_.max_text_bytes / 2 : 0;
+  const std::string_view start = text.substr(0, CharacterStart(text, style_.max_text_bytes - kept_end));
+  AppendPlain(start);
+  out_.back() = '.';  // in place of the quote
+  out_ += "..[" + std::to_string(text.size()) + " bytes]...";
+  if (kept_end > 0) {
+    const std::size_t quote = out_.size();
+    AppendPlain(text.substr(CharacterStart(text, text.size() - kept_end)));
+    out_.erase(quote, 1);
+  } else {
+    out_ += '"';
+  }
+}
+
+void JsonValueWriter::AppendStr(PyObject* str, Cut cut) {
   Py_ssize_t size = 0;
   if (const char* text = PyUnicode_AsUTF8AndSize(str, &size); text != nullptr) {
-    AppendJsonString(out_, {text, static_cast<std::size_t>(size)}, charset_);
+    AppendUtf8({text, static_cast<std::size_t>(size)}, cut);
     return;
   }
   PyErr_Clear();  // a lone surrogate
@@ -36,7 +88,7 @@ void JsonValueWriter::AppendStr(PyObject* str) {
     return;
   }
   const auto length = static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr()));
-  AppendJsonString(out_, {PyBytes_AS_STRING(bytes.ptr()), length}, charset_);
+  AppendUtf8({PyBytes_AS_STRING(bytes.ptr()), length}, cut);
 }
 
 bool JsonValueWriter::AppendText(PyObject* value, PyObject* (*text_of)(PyObject*)) {
@@ -47,12 +99,13 @@ bool JsonValueWriter::AppendText(PyObject* value, PyObject* (*text_of)(PyObject*
   const std::string_view error =
       PyErr_Occurred() == nullptr ? "" : reinterpret_cast<PyTypeObject*>(PyErr_Occurred())->tp_name;
   const std::string failed = "<" + std::string(TypeName(value)) + ": no text, " + std::string(error) + ">";
-  AppendJsonString(out_, failed, charset_);
+  AppendUtf8(failed, Cut::kEnd);
   return ForgetException();
 }
 
 bool JsonValueWriter::Append(PyObject* value, int depth) {
-  if (++values_ > kMaxValues) {
+  ++values_;
+  if (IsFull()) {
     out_ += "\"...\"";
     return true;
   }
@@ -91,36 +144,38 @@ bool JsonValueWriter::AppendInt(PyObject* value) {
 }
 
 bool JsonValueWriter::AppendDict(PyObject* dict, int depth) {
-  // A copy: str() of a value may run any code, which may change the dict.
-  const py::object items = Steal(depth < kMaxDepth ? PyDict_Items(dict) : nullptr);
+  const py::object items = depth < kMaxDepth ? FirstItems(dict, kMaxValues) : py::object();
   if (!items) {
     out_ += "\"{...}\"";
     return ForgetException();
   }
   out_ += '{';
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.ptr()); ++i) {
-    PyObject* item = PyList_GET_ITEM(items.ptr(), i);
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.ptr()) && !IsFull(); i += 2) {
     if (i > 0) out_ += ',';
-    if (!AppendText(PyTuple_GET_ITEM(item, 0), PyObject_Str)) return false;
+    const std::size_t key_at = out_.size() + 1;
+    if (!AppendText(PyList_GET_ITEM(items.ptr(), i), PyObject_Str)) return false;
+    const bool is_redacted = style_.redacted.Contains(std::string_view(out_).substr(key_at, out_.size() - key_at - 1));
     out_ += ':';
-    if (!Append(PyTuple_GET_ITEM(item, 1), depth + 1)) return false;
-    if (values_ > kMaxValues) break;
+    if (is_redacted) {
+      out_ += kRedacted;
+    } else if (!Append(PyList_GET_ITEM(items.ptr(), i + 1), depth + 1)) {
+      return false;
+    }
   }
   out_ += '}';
   return true;
 }
 
 bool JsonValueWriter::AppendElements(PyObject* collection, int depth) {
-  const py::object elements = Steal(depth < kMaxDepth ? PySequence_Tuple(collection) : nullptr);
+  const py::object elements = depth < kMaxDepth ? FirstElements(collection, kMaxValues + 1) : py::object();
   if (!elements) {
     out_ += "\"[...]\"";
     return ForgetException();
   }
   out_ += '[';
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(elements.ptr()); ++i) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(elements.ptr()) && !IsFull(); ++i) {
     if (i > 0) out_ += ',';
     if (!Append(PyTuple_GET_ITEM(elements.ptr(), i), depth + 1)) return false;
-    if (values_ > kMaxValues) break;
   }
   out_ += ']';
   return true;

@@ -12,7 +12,11 @@ pybind11_add_module(_native
   pyext/http_metrics.cpp
   pyext/instrument_fault.cpp
   pyext/json_log_formatter.cpp
+  pyext/json_log_handler.cpp
   pyext/json_value.cpp
+  pyext/log_line.cpp
+  pyext/log_sampling.cpp
+  pyext/log_sink_bindings.cpp
   pyext/metric_arguments.cpp
   pyext/metric_types.cpp
   pyext/metrics_module.cpp
@@ -22,7 +26,7 @@ pybind11_add_module(_native
   pyext/request_headers.cpp
   pyext/request_recorder.cpp
   worker_hooks/task_request_id.cpp)
-target_link_libraries(_native PRIVATE reqtrail_metrics)
+target_link_libraries(_native PRIVATE reqtrail_metrics reqtrail_log_sinks)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 # CPython's own macros (Py_RETURN_NONE, slot tables) convert between function pointers and void *.
 target_compile_options(_native PRIVATE -Wno-pedantic)

@@ -6,6 +6,8 @@
 #include "core/request_id.h"
 #include "pyext/asgi_module.h"
 #include "pyext/json_log_formatter.h"
+#include "pyext/json_log_handler.h"
+#include "pyext/log_sink_bindings.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
 #include "worker_hooks/task_request_id.h"
@@ -36,6 +38,10 @@ PYBIND11_MODULE(_native_of_main, m) {
   if (record_formatter == nullptr) throw py::error_already_set();
   if (!reqtrail::AddTaskHooks(m.ptr(), reqtrail::RequestIdVar())) throw py::error_already_set();
   m.attr("RecordFormatter") = py::reinterpret_steal<py::object>(record_formatter);
+  PyObject* record_handler = reqtrail::MakeRecordHandlerType();
+  if (record_handler == nullptr) throw py::error_already_set();
+  m.attr("RecordHandler") = py::reinterpret_steal<py::object>(record_handler);
+  reqtrail::BindLogSinks(m);
   m.def("is_request_id", [](const py::str& id) { return *RequestIdFaultOf(id) == '\0'; }, py::arg("id"));
   m.def("request_id_fault", &RequestIdFaultOf, py::arg("id"));
   m.def("generate_uuid4", [] {

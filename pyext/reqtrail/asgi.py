@@ -85,7 +85,7 @@ def _install_the_rest(celery: Any, engine: Any, log_level: str | None) -> None:
     if log_level is not None:
         from reqtrail import logging
 
-        logging.setup(log_level)
+        logging.setup_unless_done(log_level)
     if celery is not None:
         from reqtrail import celery as celery_hooks
 

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -164,8 +163,8 @@ def _log_received(received: Any, request: Context) -> None:
 
 
 def _on_setup_logging(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
-    stream = Path(logfile).open("a", encoding="utf-8") if isinstance(logfile, str) else None  # noqa: SIM115 - for good
-    json_logging.setup(loglevel or logging.WARNING, origin="worker", stream=stream)
+    file = logfile if isinstance(logfile, str) else None
+    json_logging.setup_unless_done(loglevel or logging.WARNING, origin="worker", file=file)
 
 
 def _tell_end(task: Any, request: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:

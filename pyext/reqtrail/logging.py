@@ -1,101 +1,103 @@
-"""JSON log lines, each with the id of the request that it was written for."""
+"""JSON log lines, each with the id of the request that it was written for. See docs/logging.md."""
 
-import logging
-import sys
-from typing import TextIO
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, TextIO
 
 from reqtrail._enabled import enabled
-from reqtrail._native import RecordFormatter
+from reqtrail._log_handlers import (
+    DEFAULT_MAX_TEXT_BYTES,
+    JSONFormatter,
+    JSONHandler,
+    RequestIDFilter,
+    SamplingFilter,
+    dropped,
+    handler_for,
+)
+from reqtrail._log_setup import Setup, level_number
+from reqtrail.context import get_request_id
 
-__all__ = ["JSONFormatter", "reset", "setup"]
+__all__ = [
+    "DEFAULT_MAX_TEXT_BYTES",
+    "JSONFormatter",
+    "JSONHandler",
+    "RequestIDFilter",
+    "SamplingFilter",
+    "add_request_id",
+    "dropped",
+    "reset",
+    "setup",
+]
 
-# These come with handlers of their own, or do not hand their records on.
-_SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "gunicorn.error", "gunicorn.access", "celery", "celery.task")
-# The access line of reqtrail says the same and more.
-_SILENCED = "uvicorn.access"
+for _public in (JSONFormatter, JSONHandler, RequestIDFilter, SamplingFilter, dropped):
+    _public.__module__ = __name__  # where users find them, and where pickle looks
 
-
-class JSONFormatter(RecordFormatter, logging.Formatter):
-    """Formats a log record as one JSON line, whatever is in the record; for use with any handler.
-
-    The line has time (RFC 3339, UTC, microseconds), level, logger, message, request_id (unless there is none), origin,
-    module, function and line, then whichever apply of endpoint, method, status_code, duration (seconds), task, task_id,
-    error_type, error_message, user_id and exception (the traceback), then all other extras of the record.
-    """
-
-    def __init__(self, origin: str = "api", *, ascii_only: bool = False) -> None:
-        """Make one.
-
-        Args:
-            origin: What kind of process writes: "api", "worker" or "cli".
-            ascii_only: Escape every character outside ASCII, for a stream that cannot encode it.
-        """
-        logging.Formatter.__init__(self)
-        self.configure(origin, ascii_only)
-
-
-class _Setup:
-    """What `setup` changed, so that `reset` can put it back. Handlers that others add or remove meanwhile stay so."""
-
-    def __init__(self) -> None:
-        self.handler: logging.Handler = logging.NullHandler()
-        self._level = logging.getLogger().level
-        self._removed: list[tuple[logging.Logger, logging.Handler]] = []
-        self._propagate: dict[logging.Logger, bool] = {}
-
-    def take_over(self, handler: logging.Handler, level: int) -> None:
-        root = logging.getLogger()
-        root.removeHandler(self.handler)
-        for logger in (root, *map(logging.getLogger, (*_SERVER_LOGGERS, _SILENCED))):
-            for console in filter(_writes_to_console, logger.handlers[:]):
-                logger.removeHandler(console)
-                self._removed.append((logger, console))
-            if logger is not root:
-                self._propagate.setdefault(logger, logger.propagate)
-                logger.propagate = logger.name != _SILENCED
-        self.handler = handler
-        root.addHandler(handler)
-        root.setLevel(level)
-
-    def give_back(self) -> None:
-        root = logging.getLogger()
-        root.removeHandler(self.handler)
-        root.setLevel(self._level)
-        for logger, console in self._removed:
-            logger.addHandler(console)
-        for logger, propagate in self._propagate.items():
-            logger.propagate = propagate
+_current: Setup | None = None
 
 
-_current: _Setup | None = None
-
-
-def setup(level: str | int = "INFO", origin: str = "api", stream: TextIO | None = None) -> None:
+def setup(
+    level: str | int = "INFO",
+    origin: str = "api",
+    stream: TextIO | None = None,
+    *,
+    file: Any = None,
+    levels: Mapping[str, str | int] | None = None,
+    sample: Mapping[str, float] | None = None,
+    redact: Iterable[str] = (),
+    max_text_bytes: int = DEFAULT_MAX_TEXT_BYTES,
+    max_bytes: int = 0,
+    backup_count: int = 5,
+    queue_size: int = 0,
+    overflow: str = "drop_oldest",
+) -> None:
     """Write all log records of this process as JSON lines.
 
     The root logger gets one handler, in place of those that write to the console; handlers that write elsewhere stay.
-    The loggers of uvicorn, gunicorn and Celery hand their records on to it; uvicorn's access lines no longer reach the
-    console, because reqtrail writes one with more in it. Calling it again changes level, origin and stream. With
-    REQTRAIL_ENABLED=false it does nothing.
+    The loggers of uvicorn, gunicorn, hypercorn and Celery hand their records on to it, also if they are set up later;
+    the access lines of uvicorn and hypercorn no longer reach the console, because reqtrail writes one with more in it.
+    Calling it again replaces all of it. With REQTRAIL_ENABLED=false it does nothing.
 
     Args:
         level: The least severe level to write: DEBUG, INFO, WARNING, ERROR, CRITICAL, or the number of one.
         origin: What kind of process writes: "api", "worker" or "cli".
         stream: Where the lines go; None is standard output.
+        file: The path of a file to append to, in place of a stream.
+        levels: Levels of single loggers, by name.
+        sample: The part of the access lines to write, by endpoint; see `SamplingFilter`.
+        redact: As of `JSONFormatter`; also `max_text_bytes`.
+        max_bytes: As of `JSONHandler`; also `backup_count`, `queue_size` and `overflow`.
 
     Raises:
-        ValueError: `level` is no level.
+        ValueError: A level that is none, or an option with a value that it cannot have.
+        TypeError: `redact` is one str.
+        OSError: The file cannot be opened.
     """
-    global _current
-    number = _level_number(level)
-    if not enabled():
-        return
-    target = sys.stdout if stream is None else stream
-    handler = logging.StreamHandler(target)
-    handler.setFormatter(JSONFormatter(origin, ascii_only=not _encodes_all(target)))
-    if _current is None:
-        _current = _Setup()
-    _current.take_over(handler, number)
+    options = {
+        "stream": stream,
+        "file": file,
+        "sample": dict(sample or {}),
+        "redact": redact if isinstance(redact, str) else tuple(redact),
+        "max_text_bytes": max_text_bytes,
+        "max_bytes": max_bytes,
+        "backup_count": backup_count,
+        "queue_size": queue_size,
+        "overflow": overflow,
+    }
+    numbers = {name: level_number(wanted) for name, wanted in (levels or {}).items()}
+    _set_up(level_number(level), origin, numbers, options, by_application=True)
+
+
+def setup_unless_done(level: str | int, origin: str = "api", file: str | None = None) -> None:
+    """Do what `reqtrail.install` and a Celery worker do about logging.
+
+    That is `setup`; but where the application called `setup` itself, its options stay, and only the origin of a worker
+    and its log file take their place.
+    """
+    number = level_number(level)
+    if _current is None or not _current.by_application:
+        _set_up(number, origin, {}, {"file": file}, by_application=False)
+    elif origin != "api" or file is not None:
+        options = {**_current.options, **({} if file is None else {"file": file})}
+        _set_up(_current.level, origin, _current.levels, options, by_application=True)
 
 
 def reset() -> None:
@@ -106,19 +108,21 @@ def reset() -> None:
         _current = None
 
 
-def _writes_to_console(handler: logging.Handler) -> bool:
-    console = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return isinstance(handler, logging.StreamHandler) and handler.stream in console
+def _set_up(level: int, origin: str, levels: dict[str, int], options: dict[str, Any], *, by_application: bool) -> None:
+    global _current
+    if not enabled():
+        return
+    handler = handler_for(origin, **options)
+    if _current is None:
+        _current = Setup()
+    _current.options = options
+    _current.by_application = by_application
+    _current.take_over(handler, level, levels)
 
 
-def _encodes_all(stream: TextIO) -> bool:
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return str(encoding).lower().replace("-", "").replace("_", "") in {"utf8", "utf8sig", "utf16", "utf32"}
-
-
-def _level_number(level: str | int) -> int:
-    number = logging.getLevelName(level.upper()) if isinstance(level, str) else level
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        names = "DEBUG, INFO, WARNING, ERROR or CRITICAL"
-        raise ValueError(f"level is {names}, or the number of a level, not {level!r}")
-    return number
+def add_request_id(_logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the current `request_id` into the event, unless it has one: a processor for structlog."""
+    request_id = get_request_id()
+    if request_id is not None:
+        event_dict.setdefault("request_id", request_id)
+    return event_dict

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <Python.h>
+
+namespace reqtrail {
+
+/// Makes the type `RecordHandler`, the compiled base of `reqtrail.logging.JSONHandler`: `handle(record)` applies the
+/// filters of the logging.Handler that it is mixed with, formats and writes the record; `emit(record)` does without
+/// the filters. Neither takes the handler's Python lock. Lines are written without the GIL. They raise nothing but what
+/// is no `Exception`; a line that cannot be formatted or written is counted (log_sinks/dropped_lines.h).
+/// `connect(sink, formatter, rates)` says where to, how, and what is sampled (AccessSampling; None for nothing); a sink
+/// of None drops everything. A new reference, or nullptr with a Python error set. REQUIRES: the GIL.
+[[nodiscard]] PyObject* MakeRecordHandlerType();
+
+}  // namespace reqtrail
