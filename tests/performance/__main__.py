@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from tests.performance import celery_hooks, middleware, pg_instructions
+from tests.performance import celery_hooks, log_lines, middleware, pg_instructions
 from tests.performance.report import write
 
-SUITES = {"pg_instructions": pg_instructions.rows, "middleware": middleware.rows, "celery_hooks": celery_hooks.rows}
+SUITES = {
+    "pg_instructions": pg_instructions.rows,
+    "middleware": middleware.rows,
+    "celery_hooks": celery_hooks.rows,
+    "log_lines": log_lines.rows,
+}
 
 
 def main(names: list[str]) -> int:
