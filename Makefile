@@ -63,7 +63,7 @@ demo-down: ## stop what demo-up left running
 # ---- checks ----
 
 .PHONY: test
-test: build test-cpp test-fuzz test-python ## all tests
+test: build test-cpp test-fuzz test-python test-oldest ## all tests
 
 .PHONY: test-cpp
 test-cpp: build
@@ -85,6 +85,12 @@ test-fuzz: setup
 test-python: build
 	@echo "test: Python, PostgreSQL and the whole trail"
 	@$(PY) -m pytest
+
+.PHONY: test-oldest
+test-oldest: build ## the database hooks on the oldest supported drivers
+	@echo "test: the oldest supported database drivers"
+	@scripts/setup_oldest.sh $(VENV) $(BUILD)/oldest
+	@$(BUILD)/oldest/bin/python -m pytest -m "not newer_drivers" tests/pyext/database
 
 MINUTES ?= 10
 .PHONY: fuzz

@@ -1,14 +1,18 @@
-"""The request id on the BEGIN of an asyncpg connection, in the same message."""
+"""The current request id on the transactions of asyncpg connections and pools, without a round trip of its own."""
 
 import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
+from reqtrail._enabled import enabled
 from reqtrail.begin import BeginRider
+from reqtrail.sql_comment import Tags
 
-__all__ = ["ride"]
+__all__ = ["install", "ride", "uninstall"]
 
 # Every text with which asyncpg's Transaction starts one. An application's own scripts are left as they are.
 _BEGINS = frozenset(
@@ -26,15 +30,90 @@ _BEGINS = frozenset(
     )
 )
 
+_riders: "WeakKeyDictionary[asyncpg.Pool, BeginRider]" = WeakKeyDictionary()
+
+
+def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
+    """Tell the server the current request id in each transaction of `target`: a connection, or a pool and all of its.
+
+    mode: how; see `reqtrail.sql_comment.MODES`. A statement outside of a transaction has an id in a comment only.
+    tags: static comments; see `reqtrail.sql_comment.Tags`.
+
+    A second call changes mode and tags. Does nothing when the environment says REQTRAIL_ENABLED=false. Raises TypeError
+    for any other target, ValueError for a mode or a tag that there is not.
+    """
+    target = _checked(target)
+    settings = BeginRider(mode, tags)  # raises now, also when it is switched off
+    if not enabled():
+        return
+    rider = _rider_of(target)
+    if rider is None:
+        if isinstance(target, asyncpg.Pool):
+            _riders[target] = settings
+            _ride_all(target, settings)
+        else:
+            ride(target, settings)
+    else:
+        rider.configure(mode, tags)
+        rider.on = True
+
+
+def uninstall(target: Any) -> None:
+    """Undo `install`: from here on `target` sends what it would send without.
+
+    Does nothing when it was not installed. Raises TypeError when `target` is neither a connection nor a pool.
+    """
+    rider = _rider_of(_checked(target))
+    if rider is not None:
+        rider.on = False
+
+
+def ride(connection: asyncpg.Connection, rider: BeginRider) -> None:
+    """Let the statement of `rider` ride on each BEGIN that `connection` sends from here on, and its comments on others.
+
+    Changes the class of the connection to one that extends it. A connection that has a rider keeps it.
+    """
+    rider.board(connection, _overrides)
+
+
+def _checked(target: Any) -> Any:
+    if isinstance(target, PoolConnectionProxy):
+        target = target._con
+    if not isinstance(target, asyncpg.Connection | asyncpg.Pool):
+        raise TypeError(f"target is an asyncpg Connection or Pool, not {type(target).__name__}")
+    return target
+
+
+def _rider_of(target: Any) -> BeginRider | None:
+    if isinstance(target, asyncpg.Pool):
+        return _riders.get(target)
+    return getattr(type(target), "_reqtrail_rider", None)
+
+
+def _ride_all(pool: Any, rider: BeginRider) -> None:
+    initialise = pool._init
+
+    async def board_and_initialise(connection: asyncpg.Connection) -> None:
+        ride(connection, rider)
+        if initialise is not None:
+            await initialise(connection)
+
+    pool._init = board_and_initialise
+    for holder in pool._holders:
+        if holder._con is not None:
+            ride(holder._con, rider)
+
 
 def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     plain: Callable[..., Coroutine[Any, Any, str]] = base.execute
 
     async def execute(self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None) -> str:
-        if args or query not in _BEGINS or (statement := rider.statement()) is None:
+        if args:  # goes through _get_statement
             return await plain(self, query, *args, timeout=timeout)
+        if query not in _BEGINS or self in rider.quiet or (statement := rider.statement()) is None:
+            return await plain(self, rider.commented(query), timeout=timeout)
         try:
-            await plain(self, f"{query} {statement}", timeout=timeout)
+            await plain(self, f"{rider.commented(query)} {statement}", timeout=timeout)
         except asyncpg.PostgresError as error:
             if self.is_closed() or rider.connection_is_lost(error.sqlstate):
                 raise
@@ -45,12 +124,27 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
             return await plain(self, query, timeout=timeout)
         return "BEGIN"
 
-    return {"execute": execute}
+    return {"execute": execute, **_commented_statements(base, rider)}
 
 
-def ride(connection: asyncpg.Connection, rider: BeginRider) -> None:
-    """Let the statement of `rider` ride on each BEGIN that `connection` sends from here on.
+def _commented_statements(base: type[Any], rider: BeginRider) -> dict[str, Any]:
+    get_statement = base._get_statement
+    copy_in, copy_out = base._copy_in, base._copy_out
 
-    Changes the class of the connection to one that extends it. A connection that has a rider keeps it.
-    """
-    rider.board(connection, _overrides)
+    async def _get_statement(
+        self: asyncpg.Connection, query: str, timeout: float | None, *, use_cache: bool = True, **how: Any
+    ) -> Any:
+        # Without the cache it is for Connection.prepare(): such a statement outlives the request that made it.
+        if not use_cache or not rider.commenter.active:
+            return await get_statement(self, query, timeout, use_cache=use_cache, **how)
+        # A text with an id never comes again: in the cache it would push out those that do.
+        lasting = not rider.commenter.front()
+        return await get_statement(self, rider.commented(query), timeout, use_cache=lasting, **how)
+
+    async def _copy_in(self: asyncpg.Connection, statement: str, *how: Any) -> Any:
+        return await copy_in(self, rider.commented(statement), *how)
+
+    async def _copy_out(self: asyncpg.Connection, statement: str, *how: Any) -> Any:
+        return await copy_out(self, rider.commented(statement), *how)
+
+    return {"_get_statement": _get_statement, "_copy_in": _copy_in, "_copy_out": _copy_out}

@@ -1,16 +1,83 @@
-"""The request id on the BEGIN of a psycopg 3 connection, in the same message."""
+"""The current request id on the transactions of psycopg 3 connections and pools, without a round trip of its own."""
 
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, Connection, errors, generators
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 
+from reqtrail._enabled import enabled
 from reqtrail.begin import BeginRider
+from reqtrail.sql_comment import Tags
 
-__all__ = ["ride"]
+__all__ = ["install", "ride", "uninstall"]
 
 _Conversation = Generator[Any, Any, Any]
+
+_riders: "WeakKeyDictionary[Any, BeginRider]" = WeakKeyDictionary()
+
+
+def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
+    """Tell the server the current request id in each transaction of `target`: a connection, or a pool and all of its.
+
+    The pools are those of psycopg_pool. mode: how; see `reqtrail.sql_comment.MODES`. A statement outside of a
+    transaction has an id in a comment only. tags: static comments; see `reqtrail.sql_comment.Tags`.
+
+    A second call changes mode and tags. Does nothing when the environment says REQTRAIL_ENABLED=false. Raises TypeError
+    for any other target, ValueError for a mode or a tag that there is not.
+    """
+    is_pool = _is_pool(target)
+    settings = BeginRider(mode, tags)  # raises now, also when it is switched off
+    if not enabled():
+        return
+    rider = _rider_of(target)
+    if rider is not None:
+        rider.configure(mode, tags)
+        rider.on = True
+    elif is_pool:
+        _riders[target] = settings
+        target.connection_class = settings.riding(target.connection_class, _overrides)
+        for connection in list(target._pool):
+            ride(connection, settings)
+    else:
+        ride(target, settings)
+
+
+def uninstall(target: Any) -> None:
+    """Undo `install`: from here on `target` sends what it would send without.
+
+    Does nothing when it was not installed. Raises TypeError when `target` is neither a connection nor a pool.
+    """
+    _is_pool(target)
+    rider = _rider_of(target)
+    if rider is not None:
+        rider.on = False
+
+
+def ride(connection: "Connection[Any] | AsyncConnection[Any]", rider: BeginRider) -> None:
+    """Let the statement of `rider` ride on each BEGIN that `connection` sends from here on, and its comments on others.
+
+    Changes the class of the connection to one that extends it. A connection that has a rider keeps it.
+    """
+    if not hasattr(connection, "_begin_statement"):
+        rider.stop(f"psycopg changed: {type(connection).__name__} has no _begin_statement any more")
+        return
+    rider.board(connection, _overrides)
+
+
+def _is_pool(target: Any) -> bool:
+    pools = sys.modules.get("psycopg_pool")
+    if pools is not None and isinstance(target, pools.ConnectionPool | pools.AsyncConnectionPool):
+        return True
+    if isinstance(target, Connection | AsyncConnection):
+        return False
+    raise TypeError(f"target is a psycopg connection or connection pool, not {type(target).__name__}")
+
+
+def _rider_of(target: Any) -> BeginRider | None:
+    return _riders.get(target) or getattr(type(target), "_reqtrail_rider", None)
 
 
 def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
@@ -39,19 +106,41 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
 
     def exec_command(self: Any, command: Any, result_format: Format = Format.TEXT) -> _Conversation:
         # The very object that psycopg keeps for its own BEGIN: no command of an application is it.
-        if command is self._begin_statement and command and (statement := rider.statement()) is not None:
-            return begin(self, command, statement.encode("ascii"))
+        if command is self._begin_statement and command:
+            if rider.commenter.active:
+                command = rider.commented(command.decode("ascii")).encode("ascii")
+            if self not in rider.quiet and (statement := rider.statement()) is not None:
+                return begin(self, command, statement.encode("ascii"))
         return plain(self, command, result_format)
 
-    return {"_exec_command": exec_command}
+    factories = {name: _commenting(name, rider) for name in ("cursor_factory", "server_cursor_factory")}
+    return {"_exec_command": exec_command, **factories}
 
 
-def ride(connection: "Connection[Any] | AsyncConnection[Any]", rider: BeginRider) -> None:
-    """Let the statement of `rider` ride on each BEGIN that `connection` sends from here on.
+def _commenting(name: str, rider: BeginRider) -> property:
+    """The attribute `name` of a connection, as a class of cursors that write the comments of `rider`."""
 
-    Changes the class of the connection to one that extends it. A connection that has a rider keeps it.
-    """
-    if not hasattr(connection, "_begin_statement"):
-        rider.stop(f"psycopg changed: {type(connection).__name__} has no _begin_statement any more")
-        return
-    rider.board(connection, _overrides)
+    def get(self: Any) -> Any:
+        factory = self.__dict__[name]
+        if not rider.commenter.active or not isinstance(factory, type):
+            return factory
+        return rider.riding(factory, _cursor_overrides)
+
+    def set_(self: Any, factory: Any) -> None:
+        self.__dict__[name] = factory
+
+    return property(get, set_)
+
+
+def _cursor_overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
+    convert = base._convert_query
+
+    def convert_query(self: Any, query: Any, params: Any = None) -> Any:
+        converted = convert(self, query, params)
+        if rider.commenter.active:
+            # Behind psycopg's own parsing, for which a "%" means something. The comments are ASCII: the text's encoding
+            # does not matter.
+            converted.query = rider.commented(converted.query.decode("latin-1")).encode("latin-1")
+        return converted
+
+    return {"_convert_query": convert_query}

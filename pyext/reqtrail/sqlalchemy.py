@@ -10,60 +10,98 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reqtrail._enabled import enabled
 from reqtrail.begin import BeginRider
+from reqtrail.sql_comment import Commenter, Tags, check_mode
 
 __all__ = ["install", "uninstall"]
-
-_Ride = Callable[[Any, BeginRider], None]
 
 
 class _Installation:
     """What one engine has of us. Kept after `uninstall`, because connections in the pool know its rider."""
 
-    def __init__(self, ride: _Ride) -> None:
-        self.rider = BeginRider()
-        self.listening = False
-        self._ride = ride
+    def __init__(self, engine: Engine) -> None:
+        self.rider, self._ride = _rider_and_ride(engine)
+        self._commenter = Commenter()
+        self._percent = engine.dialect.paramstyle in ("format", "pyformat")
+        self._listeners: list[tuple[str, Callable[..., Any]]] = []
 
-    def on_connect(self, _dbapi_connection: Any, record: Any) -> None:
+    def install(self, engine: Engine, mode: str, commenter: Commenter) -> None:
+        """Listen to the events of `engine`. A second call changes mode and comments."""
+        self.remove(engine)
+        self.rider.configure(mode)
+        # Comments are written here and not by the driver's hook: SQLAlchemy keeps prepared statements by their text.
+        self.rider.commenter = Commenter()
+        self._commenter = commenter
+        self._listen(engine, "connect", self._on_connect)
+        if commenter.active:
+            self._listen(engine, "before_cursor_execute", self._on_execute, retval=True)
+        if hasattr(self.rider, "begun"):
+            self._listen(engine, "begin_twophase", self._on_begin_twophase)
+        if engine.dialect.driver == "asyncpg":
+            _hush_ping(engine.dialect, self.rider)
+        self.rider.on = True
+
+    def remove(self, engine: Engine) -> None:
+        """Listen no more, and let the connections that there are be as they were."""
+        self.rider.on = False
+        for name, listener in self._listeners:
+            event.remove(engine, name, listener)
+        self._listeners.clear()
+        vars(engine.dialect).pop("do_ping", None)
+
+    def _listen(self, engine: Engine, name: str, listener: Callable[..., Any], **how: bool) -> None:
+        event.listen(engine, name, listener, **how)
+        self._listeners.append((name, listener))
+
+    def _on_connect(self, _dbapi_connection: Any, record: Any) -> None:
         try:
             self._ride(record.driver_connection, self.rider)
         except Exception as error:
             self.rider.stop(error)
 
+    def _on_execute(
+        self, _connection: Any, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool
+    ) -> tuple[str, Any]:
+        percent = self._percent and (bool(parameters) or context is None or not context.no_parameters)
+        return self._commenter.commented(statement, percent=percent), parameters
+
+    def _on_begin_twophase(self, connection: Any, _xid: Any) -> None:
+        self.rider.begun.add(connection.connection.driver_connection)
+
 
 _installations: "WeakKeyDictionary[Engine, _Installation]" = WeakKeyDictionary()
 
 
-def install(engine: Engine | AsyncEngine) -> None:
-    """Let the current request id ride on the BEGIN of every transaction that `engine` starts.
+def install(engine: Engine | AsyncEngine, *, mode: str = "guc", tags: Tags = ()) -> None:
+    """Tell PostgreSQL the current request id in every transaction that `engine` starts.
 
-    Applies to the connections that the engine opens from here on: call it before the first one is used. A transaction
-    outside of a request, and AUTOCOMMIT, which has no BEGIN, stay as they are. Calling it again changes nothing; with
-    REQTRAIL_ENABLED=false it does nothing. Raises TypeError when `engine` is neither an Engine nor an AsyncEngine, and
-    ValueError when its driver is none of postgresql+asyncpg and postgresql+psycopg.
+    mode: how it is told; see `reqtrail.sql_comment.MODES`. By default it rides on the BEGIN of the transaction (with
+    psycopg2 on its first statement): no round trip more.
+    tags: static comments on each statement, such as ("route", "task"); see `reqtrail.sql_comment.Tags`.
+
+    Applies to the connections that the engine opens from here on: call it before the first one is used. What happens
+    outside of a request stays as it is, and so does AUTOCOMMIT, which has no BEGIN, but for comments. A second call
+    changes mode and tags; with REQTRAIL_ENABLED=false it does nothing. Raises TypeError when `engine` is neither an
+    Engine nor an AsyncEngine, and ValueError for a driver that is not supported, and for a mode or a tag that there is
+    not.
     """
     sync_engine = _sync_engine(engine)
-    ride = _ride_of(sync_engine)
-    if not enabled():
-        return
-    installation = _installations.setdefault(sync_engine, _Installation(ride))
-    if not installation.listening:
-        event.listen(sync_engine, "connect", installation.on_connect)
-        installation.listening = True
-        installation.rider.on = True
+    check_mode(mode)
+    commenter = Commenter(mode, tags)
+    installation = _installations.get(sync_engine) or _Installation(sync_engine)
+    if enabled():
+        _installations[sync_engine] = installation
+        installation.install(sync_engine, mode, commenter)
 
 
 def uninstall(engine: Engine | AsyncEngine) -> None:
-    """Undo `install`: from here on `engine`, with the connections in its pool, sends a plain BEGIN.
+    """Undo `install`: from here on `engine`, with the connections in its pool, sends what it would send without.
 
     Does nothing when it was not installed. Raises TypeError when `engine` is neither an Engine nor an AsyncEngine.
     """
     sync_engine = _sync_engine(engine)
     installation = _installations.get(sync_engine)
-    if installation is not None and installation.listening:
-        event.remove(sync_engine, "connect", installation.on_connect)
-        installation.listening = False
-        installation.rider.on = False
+    if installation is not None:
+        installation.remove(sync_engine)
 
 
 def _sync_engine(engine: Any) -> Engine:
@@ -74,17 +112,38 @@ def _sync_engine(engine: Any) -> Engine:
     raise TypeError(f"engine is a SQLAlchemy Engine or AsyncEngine, not {type(engine).__name__}")
 
 
-def _ride_of(engine: Engine) -> _Ride:
+def _hush_ping(dialect: Any, rider: BeginRider) -> None:
+    """Keep the id away from the ping of a pool with pre_ping: with asyncpg it is a transaction of its own."""
+    plain = dialect.do_ping
+
+    def do_ping(dbapi_connection: Any) -> Any:
+        connection = dbapi_connection.driver_connection
+        rider.quiet.add(connection)
+        try:
+            return plain(dbapi_connection)
+        finally:
+            rider.quiet.discard(connection)
+
+    dialect.do_ping = do_ping
+
+
+def _rider_and_ride(engine: Engine) -> tuple[Any, Callable[[Any, Any], None]]:
+    # Each is imported only here: the engine's own driver may be all that is installed.
     dialect = engine.dialect
     if dialect.name == "postgresql" and dialect.driver == "asyncpg":
-        from reqtrail.asyncpg import ride as ride_asyncpg  # an engine of the other driver may be all that is installed
+        from reqtrail.asyncpg import ride as ride_asyncpg
 
-        return ride_asyncpg
+        return BeginRider(), ride_asyncpg
     if dialect.name == "postgresql" and dialect.driver == "psycopg":
         from reqtrail.psycopg import ride as ride_psycopg
 
-        return ride_psycopg
+        return BeginRider(), ride_psycopg
+    if dialect.name == "postgresql" and dialect.driver == "psycopg2":
+        from reqtrail.psycopg2 import FirstStatementRider
+        from reqtrail.psycopg2 import ride as ride_psycopg2
+
+        return FirstStatementRider(), ride_psycopg2
     raise ValueError(
         f"the request id cannot ride on the transactions of {dialect.name}+{dialect.driver}: "
-        "use a postgresql+asyncpg or postgresql+psycopg engine"
+        "use a postgresql+asyncpg, postgresql+psycopg or postgresql+psycopg2 engine"
     )

@@ -12,7 +12,7 @@ from reqtrail import reset_request_id, set_request_id
 
 T = TypeVar("T")
 
-KINDS = ("asyncpg", "psycopg", "psycopg_async")
+KINDS = ("asyncpg", "psycopg", "psycopg_async", "psycopg2")
 
 
 class Database:
@@ -23,7 +23,7 @@ class Database:
         options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5, **options}
         self.kind = kind
         self.engine: Engine | AsyncEngine
-        if kind == "psycopg":
+        if kind in ("psycopg", "psycopg2"):
             self.engine = create_engine(url, **options)
         else:
             self.engine = create_async_engine(url, **options)

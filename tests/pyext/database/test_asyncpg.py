@@ -34,7 +34,7 @@ async def test_begin_is_still_answered_by_begin(connection: asyncpg.Connection) 
 
 async def test_transactions_of_every_kind_carry_it(connection: asyncpg.Connection) -> None:
     set_request_id("abc")
-    for isolation in ("read_uncommitted", "read_committed", "repeatable_read", "serializable"):
+    for isolation in ("read_committed", "repeatable_read", "serializable"):
         for readonly in (False, True):
             async with connection.transaction(isolation=isolation, readonly=readonly, deferrable=readonly):
                 assert await connection.fetchval(SEEN) == "abc"

@@ -34,6 +34,7 @@ async def test_tasks_that_share_a_pool_keep_their_own_ids(engine: AsyncEngine) -
     assert await asyncio.gather(*map(one_request, asked)) == asked
 
 
+@pytest.mark.newer_drivers
 async def test_a_task_that_is_cancelled_leaves_nothing_behind(engine: AsyncEngine) -> None:
     async def cancelled_soon(delay: float) -> None:
         set_request_id("cancelled")

@@ -1,0 +1,271 @@
+"""The current request id on the transactions of psycopg2 connections and pools.
+
+psycopg2 sends BEGIN itself, in C. So the id rides on the first statement of the transaction, in the same message.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.pool import AbstractConnectionPool
+from psycopg2.sql import Composable
+
+from reqtrail._enabled import enabled
+from reqtrail.begin import BeginRider
+from reqtrail.sql_comment import Tags
+
+__all__ = ["FirstStatementRider", "connection_class", "install", "ride", "uninstall"]
+
+_NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
+_ARGUMENTS_OF_CONNECT = ("dsn", "connection_factory", "cursor_factory")
+
+
+class FirstStatementRider(BeginRider):
+    """Decides what rides on the first statement of each transaction of an engine, a pool or a connection.
+
+    Any thread may use it.
+    """
+
+    def __init__(self, mode: str = "guc", tags: Tags = ()) -> None:
+        """Start switched on. Raises what `configure` raises."""
+        super().__init__(mode, tags)
+        self.begun: WeakSet[Any] = WeakSet()
+        """Connections whose transaction was begun before its first statement (two-phase), and that statement is due."""
+
+    def first_statement(self, connection: Any) -> str | None:
+        """Return the SQL that is to ride on the next statement of `connection`; None unless a transaction begins."""
+        if connection.status == extensions.STATUS_READY:
+            self.begun.discard(connection)
+            return None if connection.autocommit else self.statement()
+        if connection in self.begun:
+            self.begun.discard(connection)
+            return self.statement()
+        return None
+
+
+_riders: "WeakKeyDictionary[Any, FirstStatementRider]" = WeakKeyDictionary()
+
+
+def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
+    """Tell the server the current request id in each transaction of `target`: a connection, or a pool and all of its.
+
+    mode: how; see `reqtrail.sql_comment.MODES`. A statement outside of a transaction has an id in a comment only.
+    tags: static comments; see `reqtrail.sql_comment.Tags`.
+
+    Of a connection it reaches the cursors that `cursor()` makes from here on without an argument `cursor_factory`, and
+    not `tpc_begin`; `connection_class` reaches those too. A second call changes mode and tags. Does nothing when the
+    environment says REQTRAIL_ENABLED=false. Raises TypeError for any other target, ValueError for a mode or a tag that
+    there is not.
+    """
+    rider = _rider_of(target)
+    settings = FirstStatementRider(mode, tags)  # raises now, also when it is switched off
+    if not enabled():
+        return
+    if rider is not None:
+        rider.configure(mode, tags)
+        rider.on = True
+        return
+    _riders[target] = settings
+    if isinstance(target, AbstractConnectionPool):
+        _ride_all(target, settings)
+    else:
+        ride(target, settings)
+
+
+def uninstall(target: Any) -> None:
+    """Undo `install`: from here on `target` sends what it would send without.
+
+    Does nothing when it was not installed. Raises TypeError when `target` is neither a connection nor a pool.
+    """
+    rider = _rider_of(target)
+    if rider is not None:
+        rider.on = False
+
+
+def connection_class(
+    base: type[Any] = extensions.connection, *, mode: str = "guc", tags: Tags = ()
+) -> type[extensions.connection]:
+    """Return a class for `psycopg2.connect(connection_factory=)` whose connections tell the server the request id.
+
+    It extends `base`, and reaches each of a connection's cursors and two-phase transactions. mode, tags: as in
+    `install`. Returns `base` when the environment says REQTRAIL_ENABLED=false. Raises ValueError for a mode or a tag
+    that there is not.
+    """
+    rider = FirstStatementRider(mode, tags)
+    return rider.riding(base, _connection_overrides) if enabled() else base
+
+
+def ride(connection: Any, rider: FirstStatementRider) -> None:
+    """Let the statement of `rider` ride on the first of each transaction of `connection`, and its comments on all.
+
+    Changes the connection's `cursor_factory` to one that extends it.
+    """
+    if not hasattr(type(connection), "_reqtrail_rider"):
+        connection.cursor_factory = rider.riding(_cursor_class(connection), _cursor_overrides)
+
+
+def _rider_of(target: Any) -> FirstStatementRider | None:
+    if not isinstance(target, extensions.connection | AbstractConnectionPool):
+        raise TypeError(f"target is a psycopg2 connection or connection pool, not {type(target).__name__}")
+    return _riders.get(target) or getattr(type(target), "_reqtrail_rider", None)
+
+
+def _cursor_class(connection: Any) -> type[Any]:
+    """The class of the cursors that `connection` makes by default, which a class of connections may have decided."""
+    if connection.cursor_factory is not None:
+        return connection.cursor_factory  # type: ignore[no-any-return]  # a class, says its documentation
+    if type(connection).cursor is extensions.connection.cursor:
+        return extensions.cursor
+    with connection.cursor() as cursor:
+        return type(cursor)
+
+
+def _ride_all(pool: Any, rider: FirstStatementRider) -> None:
+    # The pools have no hook for new connections, but keep what they hand to connect().
+    pool._kwargs.update(zip(_ARGUMENTS_OF_CONNECT, pool._args, strict=False))
+    pool._args = ()
+    base = pool._kwargs.get("connection_factory") or extensions.connection
+    pool._kwargs["connection_factory"] = rider.riding(base, _connection_overrides)
+    for connection in [*pool._pool, *pool._used.values()]:
+        ride(connection, rider)
+
+
+def _connection_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, Any]:
+    plain_cursor, plain_tpc_begin = base.cursor, base.tpc_begin
+
+    def cursor(self: Any, name: Any = None, cursor_factory: Any = None, **how: Any) -> Any:
+        if cursor_factory is None:
+            cursor_factory = self.cursor_factory or _default_of(self, plain_cursor)
+        return plain_cursor(self, name, cursor_factory=rider.riding(cursor_factory, _cursor_overrides), **how)
+
+    def tpc_begin(self: Any, xid: Any) -> None:
+        plain_tpc_begin(self, xid)
+        rider.begun.add(self)
+
+    return {"cursor": cursor, "tpc_begin": tpc_begin}
+
+
+def _default_of(connection: Any, plain_cursor: Callable[[Any], Any]) -> type[Any]:
+    if plain_cursor is extensions.connection.cursor:
+        return extensions.cursor
+    with plain_cursor(connection) as cursor:
+        return type(cursor)
+
+
+def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, Any]:
+    plain, plain_executemany, plain_query = base.execute, base.executemany, base.query
+
+    def execute(self: Any, query: Any, vars: Any = None) -> Any:  # noqa: A002 - the name in psycopg2
+        self._reqtrail_before = b""
+        text = _text(query, self) if rider.on else None
+        if not text:
+            return plain(self, query, vars)
+        text = _prefixed("", text, lambda sql: rider.commented(sql, percent=vars is not None))
+        if self.name is not None:
+            self.mogrify(text, vars)  # raises now what would be raised with the transaction begun already
+            _send_before(self.connection, rider)
+        elif (statement := rider.first_statement(self.connection)) is not None:
+            return _together(plain, self, statement, text, vars, rider)
+        return plain(self, text, vars)
+
+    def executemany(self: Any, query: Any, vars_list: Any) -> Any:
+        self._reqtrail_before = b""
+        text = _text(query, self) if rider.on else None
+        if not text:
+            return plain_executemany(self, query, vars_list)
+        _send_before(self.connection, rider)
+        text = _prefixed("", text, lambda sql: rider.commented(sql, percent=True))
+        return plain_executemany(self, text, vars_list)
+
+    def query(self: Any) -> Any:
+        sent = plain_query.__get__(self, type(self))
+        return sent.removeprefix(self._reqtrail_before) if sent else sent
+
+    members = {"execute": execute, "executemany": executemany, "query": property(query), "_reqtrail_before": b""}
+    members |= {name: _behind(getattr(base, name), rider) for name in ("callproc", "copy_from", "copy_to")}
+    members["copy_expert"] = _behind(base.copy_expert, rider)
+    return members if base.__dictoffset__ else {"__slots__": ("__dict__",), **members}
+
+
+def _behind(plain: Callable[..., Any], rider: FirstStatementRider) -> Callable[..., Any]:
+    """A method whose SQL psycopg2 writes itself: a transaction that begins with it gets a message with the id first."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _send_before(self.connection, rider)
+        return plain(self, *args, **kwargs)
+
+    return method
+
+
+def _send_before(connection: Any, rider: FirstStatementRider) -> None:
+    statement = rider.first_statement(connection)
+    if statement is None:
+        return
+    try:
+        with extensions.cursor(connection) as cursor:
+            cursor.execute(statement)
+    except psycopg2.Error as error:
+        if connection.closed or rider.connection_is_lost(error.pgcode):
+            raise
+        rider.failed(error.pgcode, error)
+        connection.rollback()
+
+
+def _together(plain: Any, cursor: Any, statement: str, text: str | bytes, vars: Any, rider: FirstStatementRider) -> Any:  # noqa: A002
+    """Execute `text` with `statement` in front of it, in one message, so that nobody can tell by the outcome."""
+    connection = cursor.connection
+    cursor._reqtrail_before = f"{statement};\n".encode("ascii")
+    try:
+        result = plain(cursor, _prefixed(f"{statement};\n", text), vars)
+    except psycopg2.Error as error:
+        refused = statement.split()[2] in (
+            error.diag.message_primary or ""
+        )  # the setting, and not the application's own
+        if connection.closed or not (refused or _did_nothing(error, text)):
+            _correct_line(error)
+            raise
+        if refused:
+            rider.failed(error.pgcode, error)
+    else:
+        if cursor.statusmessage != "SET" or not _NO_STATEMENT.fullmatch(_as_str(text)):
+            return result
+        return plain(cursor, text, vars)  # which psycopg2 refuses: there is no statement in it
+    connection.rollback()
+    cursor._reqtrail_before = b""
+    return plain(cursor, text, vars)
+
+
+def _did_nothing(error: psycopg2.Error, text: str | bytes) -> bool:
+    """Whether the server refused the one statement of `text` before it did anything: it points at a place in it.
+
+    Sent again without the SET in front, it is refused with the right place.
+    """
+    return error.diag.statement_position is not None and ";" not in _as_str(text).rstrip("; \t\n")
+
+
+def _correct_line(error: psycopg2.Error) -> None:
+    """Count the lines of the message without that of the SET."""
+    if error.args and isinstance(error.args[0], str):
+        message = _LINE.sub(lambda found: f"LINE {int(found[1]) - 1}: ", error.args[0], count=1)
+        error.args = (message, *error.args[1:])
+
+
+def _text(query: Any, cursor: Any) -> str | bytes | None:
+    """The SQL of what an application hands to execute(); None for what psycopg2 refuses."""
+    if isinstance(query, Composable):
+        query = query.as_string(cursor)
+    return query if isinstance(query, str | bytes) else None
+
+
+def _as_str(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("latin-1")
+
+
+def _prefixed(prefix: str, text: str | bytes, change: Callable[[str], str] | None = None) -> str | bytes:
+    """`text` changed, with `prefix` in front. Both are ASCII, so that the encoding of bytes does not matter."""
+    changed = prefix + (_as_str(text) if change is None else change(_as_str(text)))
+    return changed if isinstance(text, str) else changed.encode("latin-1")
