@@ -37,7 +37,7 @@ def servers() -> Sequence[Postgres]:
     return _servers
 
 
-def _sanitizer_environment() -> dict[str, str]:
+def sanitizer_environment() -> dict[str, str]:
     """What a server needs whose extension was built with sanitizers: REQTRAIL_PG_PRELOAD names their library."""
     preload = os.environ.get("REQTRAIL_PG_PRELOAD")
     if preload is None:
@@ -114,7 +114,7 @@ class Postgres:
             log=self.log,
             user=server_user(),
             cwd=Path("/"),
-            env=_sanitizer_environment(),
+            env=sanitizer_environment(),
             detached=self._detached,
             stop_signal=signal.SIGINT,
         )

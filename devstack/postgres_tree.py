@@ -3,7 +3,7 @@
 PostgreSQL finds its own files relative to its executable. So the executables are copied, everything else is linked, and
 the extension's files lie beside the links.
 
-REQTRAIL_PGTREE names another folder than build/pgtree for it.
+REQTRAIL_PGTREE names another place for it than build/pgtree.
 
 usage: python -m devstack.postgres_tree EXTENSION_SO
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from devstack.unprivileged import make_reachable
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TREE = Path(os.environ.get("REQTRAIL_PGTREE", REPOSITORY / "build" / "pgtree"))
+TREE = REPOSITORY / os.environ.get("REQTRAIL_PGTREE", "build/pgtree")
 _PROGRAMS = ("postgres", "initdb", "pg_ctl", "psql", "pgbench", "pg_basebackup", "pg_isready")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack.postgres import Postgres
+from devstack.postgres import Postgres, sanitizer_environment
 from devstack.postgres_tree import bindir
 from devstack.process import ServerProcess, free_port
 from devstack.unprivileged import make_reachable, remove, server_user
@@ -28,7 +28,12 @@ def test_a_standby_records_what_it_reads(tmp_path: Path) -> None:
         with (data / "postgresql.conf").open("a") as conf:
             conf.write(f"port = {port}\n")
         standby = ServerProcess(
-            [bindir() / "postgres", "-D", data], log=log, user=server_user(), cwd=Path("/"), stop_signal=signal.SIGINT
+            [bindir() / "postgres", "-D", data],
+            log=log,
+            env=sanitizer_environment(),
+            user=server_user(),
+            cwd=Path("/"),
+            stop_signal=signal.SIGINT,
         )
         try:
             ask: list[str | Path] = [bindir() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
