@@ -82,7 +82,9 @@ test-fuzz: setup
 	@$(MAKE) -s fuzz MINUTES=2
 
 # The server tests once more, on a private PostgreSQL with a sanitized extension. clang's runtime: a server that preloads
-# gcc's waits for a lock for ever when it starts. A test that limits memory has to do without it.
+# gcc's waits for a lock for ever when it starts. Tests about a backend's memory have to do without it.
+MEMORY_TESTS := test_a_backend_without_any_memory_left_fails_its_statement_and_lives \
+  test_a_million_ids_take_no_more_memory_than_the_first
 SANITIZED := $(BUILD)/asan-extension/pg_stat_requests.so
 .PHONY: test-sanitized
 test-sanitized: build
@@ -91,8 +93,7 @@ test-sanitized: build
 	@cmake --build --preset asan-extension -j $(JOBS) | { grep -v 'no work to do' || true; }
 	@export REQTRAIL_PGTREE=$(BUILD)/pgtree-asan; \
 	$(PY) -m devstack.postgres_tree $(SANITIZED); \
-	REQTRAIL_PG_PRELOAD=$$(clang++-19 -print-file-name=libclang_rt.asan-x86_64.so) $(PY) -m pytest -q tests/pg \
-	  --deselect tests/pg/test_faults.py::test_a_backend_without_any_memory_left_fails_its_statement_and_lives
+	REQTRAIL_PG_PRELOAD=$$(clang++-19 -print-file-name=libclang_rt.asan-x86_64.so) $(PY) -m pytest -q tests/pg $(addprefix --deselect=tests/pg/test_faults.py::,$(MEMORY_TESTS))
 
 .PHONY: test-python
 test-python: build

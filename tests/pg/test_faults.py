@@ -243,7 +243,7 @@ def resident_kilobytes(pid: int) -> int:
 
 def test_a_million_ids_take_no_more_memory_than_the_first(tmp_path: Path) -> None:
     """In one backend, each in a transaction of its own."""
-    millionth = 1_000_000 if "REQTRAIL_PG_PRELOAD" not in os.environ else 50_000
+    millionth = 1_000_000
     settings: dict[str, str | int] = {"pg_stat_requests.max": 5000}
     with (
         Postgres(tmp_path / "server", settings=settings) as server,
