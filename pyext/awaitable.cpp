@@ -23,13 +23,20 @@ bool IsCoroutine(PyObject* object) noexcept {
   return iterable;
 }
 
+// What `await` itself says.
+#if PY_VERSION_HEX >= 0x030E0000
+constexpr char kNotAwaitable[] = "'%.100s' object can't be awaited";
+#else
+constexpr char kNotAwaitable[] = "object %.100s can't be used in 'await' expression";
+#endif
+
 }  // namespace
 
 PyObject* AwaitableIterator(PyObject* awaitable) {
   if (IsCoroutine(awaitable)) return Py_NewRef(awaitable);
   const PyAsyncMethods* slots = Py_TYPE(awaitable)->tp_as_async;
   if (slots == nullptr || slots->am_await == nullptr) {
-    PyErr_Format(PyExc_TypeError, "object %.100s can't be used in 'await' expression", Py_TYPE(awaitable)->tp_name);
+    PyErr_Format(PyExc_TypeError, kNotAwaitable, Py_TYPE(awaitable)->tp_name);
     return nullptr;
   }
   PyObject* iterator = slots->am_await(awaitable);

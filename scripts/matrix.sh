@@ -51,7 +51,8 @@ inside() {
     mount --rbind /dev "$0/dev"
     mount -t tmpfs tmpfs "$0/dev/shm"
     exec chroot "$0" env HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 bash -euo pipefail -c "$1"
-  ' "$root" "cd /reqtrail; export CI=${CI:-} SETUP_SKIP='$SETUP_SKIP' PG_MAJOR=${major[$1]}; $2"
+  ' "$root" "cd /reqtrail; export CI=${CI:-} SETUP_SKIP='$SETUP_SKIP' PG_MAJOR=${major[$1]}
+    PATH=/usr/lib/postgresql/${major[$1]}/bin:\$PATH; $2"
 }
 
 # compile_19: the extension against the server that is in experimental, without running it.
