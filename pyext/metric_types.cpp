@@ -1,6 +1,9 @@
 #include "pyext/metric_types.h"
 
+#include <structmember.h>
+
 #include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -356,12 +359,18 @@ PyMethodDef MethodOf(const char* name, PyObject* (*method)(PyObject*, PyObject* 
 }
 
 bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* methods) {
-  std::array<PyType_Slot, 8> slots = {{{.slot = Py_tp_new, .pfunc = reinterpret_cast<void*>(make)},
+  static std::array<PyMemberDef, 4> members = {
+      {{"_name", T_OBJECT, offsetof(MetricObject, name), READONLY, nullptr},
+       {"_labelnames", T_OBJECT, offsetof(MetricObject, label_names), READONLY, nullptr},
+       {"_labelvalues", T_OBJECT, offsetof(MetricObject, label_values), READONLY, nullptr},
+       {}}};
+  std::array<PyType_Slot, 9> slots = {{{.slot = Py_tp_new, .pfunc = reinterpret_cast<void*>(make)},
                                        {.slot = Py_tp_dealloc, .pfunc = reinterpret_cast<void*>(&Deallocate)},
                                        {.slot = Py_tp_traverse, .pfunc = reinterpret_cast<void*>(&Traverse)},
                                        {.slot = Py_tp_clear, .pfunc = reinterpret_cast<void*>(&Clear)},
                                        {.slot = Py_tp_str, .pfunc = reinterpret_cast<void*>(&Str)},
                                        {.slot = Py_tp_methods, .pfunc = methods},
+                                       {.slot = Py_tp_members, .pfunc = members.data()},
                                        {}}};
   const std::string full_name = std::string("reqtrail._native.") + name;
   PyType_Spec spec = {full_name.c_str(), sizeof(MetricObject), 0,

@@ -68,6 +68,9 @@ class Segment:
     def max_series(self) -> int: ...
 
 class Counter:
+    _name: str
+    _labelnames: tuple[str, ...]
+    _labelvalues: tuple[str, ...] | None
     def __new__(
         cls, name: str, documentation: str, labelnames: tuple[str, ...], buckets: tuple[float, ...], /
     ) -> Self: ...
@@ -76,6 +79,9 @@ class Counter:
     def _bind(self, segment: Segment, /) -> None: ...
 
 class Gauge:
+    _name: str
+    _labelnames: tuple[str, ...]
+    _labelvalues: tuple[str, ...] | None
     def __new__(
         cls,
         name: str,
@@ -93,6 +99,9 @@ class Gauge:
     def _bind(self, segment: Segment, /) -> None: ...
 
 class Histogram:
+    _name: str
+    _labelnames: tuple[str, ...]
+    _labelvalues: tuple[str, ...] | None
     def __new__(
         cls, name: str, documentation: str, labelnames: tuple[str, ...], buckets: tuple[float, ...], /
     ) -> Self: ...

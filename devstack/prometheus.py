@@ -1,0 +1,88 @@
+"""A private Prometheus that scrapes what it is told, with its exemplar storage switched on."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from devstack.process import ServerError, ServerProcess, free_port
+
+
+class Prometheus:
+    """A Prometheus server on a free port of 127.0.0.1."""
+
+    def __init__(self, directory: Path, targets: Mapping[str, Sequence[str]], *, detached: bool = False) -> None:
+        """Start it and wait until it is ready.
+
+        Args:
+            directory: Made if needed; holds its data, configuration and log.
+            targets: Job name to the addresses ("host:port") that are scraped each second at /metrics.
+            detached: Let it live on when this process ends.
+
+        Raises:
+            ServerError: It did not start.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        jobs = [{"job_name": job, "static_configs": [{"targets": list(at)}]} for job, at in targets.items()]
+        configuration = directory / "prometheus.yml"  # JSON is YAML
+        configuration.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+        self.port = free_port()
+        argv: list[str | Path] = [
+            "prometheus",
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={directory / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--enable-feature=exemplar-storage",
+        ]
+        self.process = ServerProcess(argv, log=directory / "prometheus.log", detached=detached)
+        self.process.await_ready(self._is_ready, "prometheus")
+
+    @property
+    def url(self) -> str:
+        """The address of its web interface and API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the samples of an instant query: each with `metric` (labels) and `value` (time, text).
+
+        Raises ServerError where Prometheus refuses it.
+        """
+        result: list[dict[str, Any]] = self._api("query", query=expression)["result"]
+        return result
+
+    def exemplars(self, selector: str, start: float, end: float) -> list[dict[str, Any]]:
+        """Return the exemplars of the series between two Unix times: each with `seriesLabels` and `exemplars`."""
+        result: list[dict[str, Any]] = self._api("query_exemplars", query=selector, start=start, end=end)
+        return result
+
+    def stop(self) -> None:
+        """Stop it."""
+        self.process.stop()
+
+    def __enter__(self) -> Prometheus:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _api(self, endpoint: str, **parameters: object) -> Any:
+        address = f"{self.url}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(address, timeout=30) as response:  # noqa: S310 - our own server
+            answer = json.load(response)
+        if answer["status"] != "success":
+            raise ServerError(f"prometheus refused {endpoint}: {answer}")
+        return answer["data"]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:  # noqa: S310 - our own server
+                return bool(response.status == 200)
+        except OSError:
+            return False

@@ -1,0 +1,29 @@
+"""Prometheus metrics that are right across processes, with the request id as their exemplar.
+
+`Counter`, `Gauge`, `Histogram` and `Enum` are used as those of prometheus_client. Their values live in a segment that
+all processes of a service on this host share: a scrape of any one process shows them all. See docs/metrics.md.
+"""
+
+from reqtrail._native import LATENCY_BUCKETS, Segment
+from reqtrail.metrics._bridge import Collector
+from reqtrail.metrics._enum import Enum
+from reqtrail.metrics._exposition import generate_latest, render
+from reqtrail.metrics._segment import open_segment
+from reqtrail.metrics._serving import asgi_app, start_http_server, wsgi_app
+from reqtrail.metrics._types import Counter, Gauge, Histogram
+
+__all__ = [
+    "LATENCY_BUCKETS",
+    "Collector",
+    "Counter",
+    "Enum",
+    "Gauge",
+    "Histogram",
+    "Segment",
+    "asgi_app",
+    "generate_latest",
+    "open_segment",
+    "render",
+    "start_http_server",
+    "wsgi_app",
+]
