@@ -15,6 +15,7 @@ add_library(pg_stat_requests MODULE
   pg_extension/log_lines.cpp
   pg_extension/module.cpp
   pg_extension/ring.cpp
+  pg_extension/set_statement.cpp
   pg_extension/settings.cpp
   pg_extension/shard.cpp
   pg_extension/shared_state.cpp

@@ -1,12 +1,10 @@
 #include "pg_extension/hooks.h"
 
-#include <cstring>
-
 #include "pg_extension/accumulator.h"
 #include "pg_extension/comment_id.h"
 #include "pg_extension/compat.h"
 #include "pg_extension/log_lines.h"
-#include "pg_extension/settings.h"
+#include "pg_extension/set_statement.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 // It means a variable inside the server's PG_TRY, which does not change between sigsetjmp and siglongjmp.
@@ -77,14 +75,6 @@ void CallFinish(QueryDesc* query) {
 // Whether a query's end can run anything: AFTER triggers, or the rest of a data-modifying WITH.
 bool MayFireTriggers(const QueryDesc* query) {
   return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
-}
-
-bool SetsRequestId(const Node* statement) {
-  if (!IsA(statement, VariableSetStmt)) return false;
-  const auto* set = reinterpret_cast<const VariableSetStmt*>(statement);
-  if (set->name == nullptr) return false;
-  // The parser has lowered the name, unless it was quoted; comparing regardless of case is ten times as slow.
-  return std::strcmp(set->name, kRequestIdSetting) == 0 || pg_strcasecmp(set->name, kRequestIdSetting) == 0;
 }
 
 bool BeginsTransaction(TransactionStmtKind kind) { return kind == TRANS_STMT_BEGIN || kind == TRANS_STMT_START; }
@@ -201,9 +191,11 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     return;
   }
-  if (depth == 0 && SetsRequestId(statement)) {
+  if (depth == 0 && set_statement::SetsRequestId(statement)) {
     // Past the other libraries' hooks: to pg_stat_statements before 18, each id would be a statement of its own.
-    standard_ProcessUtility(planned, text, read_only, context, parameters, environment, destination, completion);
+    if (!set_statement::Execute(statement, context == PROCESS_UTILITY_TOPLEVEL)) {
+      standard_ProcessUtility(planned, text, read_only, context, parameters, environment, destination, completion);
+    }
     accumulator::Settle();
     return;
   }

@@ -12,6 +12,7 @@ extern "C" {
 // After postgres.h.
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"

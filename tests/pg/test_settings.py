@@ -82,6 +82,43 @@ def test_the_empty_id_is_none_and_no_mistake(admin: Connection, session: Connect
     assert info(admin)["ignored_ids"] == 0
 
 
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("SET pg_stat_requests.request_id = 'x'", "x"),
+        ("SET pg_stat_requests.request_id TO plain", "plain"),
+        ('SET SESSION "pg_stat_requests"."REQUEST_ID" = \'x\'', "x"),
+        ("SET pg_stat_requests.request_id = 17", "17"),
+        ("SET pg_stat_requests.request_id TO DEFAULT", ""),
+        ("RESET pg_stat_requests.request_id", ""),
+        ("SET LOCAL pg_stat_requests.request_id = 'x'", "before"),
+    ],
+)
+def test_every_form_of_set_does_what_it_does_to_other_settings(
+    session: Connection, warnings: list[Warned], statement: str, shown: str
+) -> None:
+    session.execute("SET pg_stat_requests.request_id = 'before'")
+    assert session.execute(statement).statusmessage in ("SET", "RESET")
+    assert session.execute("SHOW pg_stat_requests.request_id").fetchone() == (shown,)
+    told = [warning.message for warning in warnings]
+    assert told == (["SET LOCAL can only be used in transaction blocks"] if "LOCAL" in statement else [])
+
+
+def test_a_set_is_undone_with_its_transaction_or_savepoint(session: Connection) -> None:
+    def shown() -> object:
+        return session.execute("SHOW pg_stat_requests.request_id").fetchone()
+
+    session.execute("BEGIN")
+    session.execute("SET pg_stat_requests.request_id = 'outer'")
+    session.execute("SAVEPOINT s")
+    session.execute("SET LOCAL pg_stat_requests.request_id = 'inner'")
+    assert shown() == ("inner",)
+    session.execute("ROLLBACK TO s")
+    assert shown() == ("outer",)
+    session.execute("ROLLBACK")
+    assert shown() == ("",)
+
+
 def test_another_setting_of_the_prefix_is_an_error(session: Connection) -> None:
     with pytest.raises(psycopg.errors.InvalidName):
         session.execute("SET pg_stat_requests.requestid = 'x'")
