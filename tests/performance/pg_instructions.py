@@ -133,7 +133,7 @@ def _added(server: SingleUserServer, what: str, unit: Callable[[int], list[str]]
         goal=goal,
         better="lower",
         peers={_peer_version(): round(sum(peer) / len(peer))},
-        spread=round((max(ours) - min(ours)) / 2 / added, 4),
+        spread=round((max(ours) - min(ours)) / 2 / max(abs(added), goal), 4),  # ours may be next to nothing
         command=COMMAND,
     )
 
