@@ -360,9 +360,17 @@ PyMethodDef MethodOf(const char* name, PyObject* (*method)(PyObject*, PyObject* 
 
 bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* methods) {
   static std::array<PyMemberDef, 4> members = {
-      {{"_name", T_OBJECT, offsetof(MetricObject, name), READONLY, nullptr},
-       {"_labelnames", T_OBJECT, offsetof(MetricObject, label_names), READONLY, nullptr},
-       {"_labelvalues", T_OBJECT, offsetof(MetricObject, label_values), READONLY, nullptr},
+      {{.name = "_name", .type = T_OBJECT, .offset = offsetof(MetricObject, name), .flags = READONLY, .doc = nullptr},
+       {.name = "_labelnames",
+        .type = T_OBJECT,
+        .offset = offsetof(MetricObject, label_names),
+        .flags = READONLY,
+        .doc = nullptr},
+       {.name = "_labelvalues",
+        .type = T_OBJECT,
+        .offset = offsetof(MetricObject, label_values),
+        .flags = READONLY,
+        .doc = nullptr},
        {}}};
   std::array<PyType_Slot, 9> slots = {{{.slot = Py_tp_new, .pfunc = reinterpret_cast<void*>(make)},
                                        {.slot = Py_tp_dealloc, .pfunc = reinterpret_cast<void*>(&Deallocate)},
