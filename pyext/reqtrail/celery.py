@@ -9,7 +9,7 @@ from celery import Celery, signals
 from celery._state import get_current_task
 from celery.app.task import Context
 
-from reqtrail import _task_metrics
+from reqtrail import _task_metrics, _worker_metrics
 from reqtrail import logging as json_logging
 from reqtrail._enabled import enabled
 from reqtrail._faults import report_fault
@@ -93,6 +93,7 @@ def _on_prerun(task: Any = None, **_: Any) -> None:
             request = task.request
             if enter_task(request):
                 _task_metrics.count_rejected_id()
+            _worker_metrics.task_begins(request)
             _task_metrics.observe_wait(task.name, request)
             if _logger.isEnabledFor(logging.DEBUG):
                 _logger.debug("task %s started", task.name, extra={"task": task.name, "task_id": request.id})
@@ -105,6 +106,8 @@ def _on_postrun(task: Any = None, task_id: str = "", state: str | None = None, r
         request = task.request
         try:
             seconds = task_seconds(request)
+            if seconds is not None:
+                _worker_metrics.task_is_over(request)
             # Without a state the process is being ended, and the main process tells why.
             if seconds is not None and state is not None:
                 _tell_end(task, request, task_id, state, retval, seconds)
@@ -160,6 +163,21 @@ def _log_received(received: Any, request: Context) -> None:
         _logger.debug("task %s received", name, extra={"task": name, "task_id": received.id})
     finally:
         leave_task(request)
+
+
+def _on_worker_ready(sender: Any = None, **_: Any) -> None:
+    try:
+        if sender.app in _apps:
+            _worker_metrics.worker_is_up(sender.hostname)
+    except Exception as error:
+        report_fault("celery worker start", error)
+
+
+def _on_worker_shutdown(sender: Any = None, **_: Any) -> None:
+    try:
+        _worker_metrics.worker_is_down(sender.hostname)
+    except Exception as error:
+        report_fault("celery worker end", error)
 
 
 def _on_setup_logging(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
@@ -225,6 +243,8 @@ _RECEIVERS = (
     (signals.task_failure, _on_failure),
     (signals.task_received, _on_received),
     (signals.task_revoked, _on_revoked),
+    (signals.worker_ready, _on_worker_ready),
+    (signals.worker_shutdown, _on_worker_shutdown),
 )
 
 

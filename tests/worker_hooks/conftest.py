@@ -63,6 +63,11 @@ class Worker:
         """The error lines, of any logger, that tell of `text`, without the first `after` lines."""
         return [line for line in self.lines()[after:] if line["level"] == "ERROR" and text in json.dumps(line)]
 
+    @property
+    def pid(self) -> int:
+        """Its main process."""
+        return self._process.pid
+
     def stop(self) -> None:
         """Stop it warmly."""
         self._process.stop()
