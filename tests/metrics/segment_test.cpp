@@ -97,6 +97,25 @@ TEST_F(SegmentTest, OverTheCapEverythingGoesToOneOverflowSeries) {
   EXPECT_EQ(CounterOf(family, {"GET", "/3"}).Value(), 1) << "a series that had room keeps it";
 }
 
+TEST_F(SegmentTest, ARaisedCapHoldsAHundredThousandLabelSetsAndThenOverflows) {
+  constexpr int kLabelSets = 100'000;
+  SegmentOptions options = OptionsIn(directory_);
+  options.service = "grown";
+  options.max_series = kLabelSets;
+  options.capacity_bytes = 512UL << 20U;
+  const std::unique_ptr<Segment> grown = OpenOrFail(options);
+  const Family family = FamilyOrFail(*grown, kRequests);
+  for (int i = 0; i < kLabelSets; ++i) CounterOf(family, {"GET", "/" + std::to_string(i)}).Inc(i);
+  EXPECT_EQ(grown->series(), static_cast<std::uint64_t>(kLabelSets));
+  EXPECT_EQ(grown->series_dropped(), 0U);
+
+  EXPECT_TRUE(family.IsOverflow(CounterOf(family, {"GET", "/one more"})));
+  EXPECT_EQ(grown->series_dropped(), 1U);
+  for (int i = 0; i < kLabelSets; ++i) {
+    ASSERT_EQ(CounterOf(family, {"GET", "/" + std::to_string(i)}).Value(), i);
+  }
+}
+
 TEST_F(SegmentTest, ACountersNameIsTheSameWithAndWithoutTotal) {
   EXPECT_TRUE(CounterOf(FamilyOrFail(*segment_, {.name = "hits_total"}), {}).Inc());
   EXPECT_EQ(CounterOf(FamilyOrFail(*segment_, {.name = "hits"}), {}).Value(), 1);
