@@ -12,7 +12,7 @@ _ready: set[str] = set()
 
 
 def worker_is_up(hostname: str) -> None:
-    """Tell that a worker takes tasks, from its main process. A worker that comes back from a lost broker is the same."""
+    """Tell that a worker takes tasks, from its main process. One that comes back from a lost broker is the same."""
     if hostname not in _ready:
         _ready.add(hostname)
         _workers.inc()

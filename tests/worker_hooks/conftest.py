@@ -68,6 +68,10 @@ class Worker:
         """Its main process."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """Kill what is left of it: its main process and the children of the pool."""
+        self._process.kill()
+
     def stop(self) -> None:
         """Stop it warmly."""
         self._process.stop()

@@ -22,12 +22,12 @@ def test_a_worker_is_up_until_it_is_killed(pool: str, start_worker: Callable[...
     await_total(1, "celery_worker_up", hostname=f"{queue}@here")
     await_total(others + 1, "celery_workers_active")
     worker_app.look.apply_async(queue=queue).get(timeout=WAIT)
-    done = total("celery_tasks_total", queue=queue, state="SUCCESS")
+    await_total(1, "celery_tasks_total", queue=queue, state="SUCCESS")
     os.kill(worker.pid, signal.SIGKILL)
     await_total(0, "celery_worker_up", hostname=f"{queue}@here")
     await_total(others, "celery_workers_active")
-    assert total("celery_tasks_total", queue=queue, state="SUCCESS") == done
-    worker.stop()
+    assert total("celery_tasks_total", queue=queue, state="SUCCESS") == 1
+    worker.kill()
 
 
 def test_running_tasks_are_counted_while_they_run(prefork: Worker) -> None:
