@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -30,8 +29,6 @@ _BEGINS = frozenset(
     )
 )
 
-_riders: "WeakKeyDictionary[asyncpg.Pool, BeginRider]" = WeakKeyDictionary()
-
 
 def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
     """Tell the server the current request id in each transaction of `target`: a connection, or a pool and all of its.
@@ -49,7 +46,6 @@ def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
     rider = _rider_of(target)
     if rider is None:
         if isinstance(target, asyncpg.Pool):
-            _riders[target] = settings
             _ride_all(target, settings)
         else:
             ride(target, settings)
@@ -85,9 +81,7 @@ def _checked(target: Any) -> Any:
 
 
 def _rider_of(target: Any) -> BeginRider | None:
-    if isinstance(target, asyncpg.Pool):
-        return _riders.get(target)
-    return getattr(type(target), "_reqtrail_rider", None)
+    return getattr(target._init if isinstance(target, asyncpg.Pool) else type(target), "_reqtrail_rider", None)
 
 
 def _ride_all(pool: Any, rider: BeginRider) -> None:
@@ -98,6 +92,7 @@ def _ride_all(pool: Any, rider: BeginRider) -> None:
         if initialise is not None:
             await initialise(connection)
 
+    board_and_initialise._reqtrail_rider = rider  # type: ignore[attr-defined]  # a pool takes no weak reference
     pool._init = board_and_initialise
     for holder in pool._holders:
         if holder._con is not None:

@@ -1,0 +1,244 @@
+"""The hooks on connections and pools of the drivers themselves, without SQLAlchemy."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import psycopg
+import psycopg2
+import psycopg2.extras
+import psycopg2.pool
+import psycopg_pool
+import pytest
+
+import reqtrail.asyncpg
+import reqtrail.psycopg
+import reqtrail.psycopg2
+from devstack.postgres import Postgres
+from reqtrail import reset_request_id, set_request_id
+from tests.pyext.database.wire_tap import WireTap
+
+SEEN = "SELECT current_setting('pg_stat_requests.request_id', true)"
+MODULES = (reqtrail.asyncpg, reqtrail.psycopg, reqtrail.psycopg2)
+
+
+@pytest.fixture(autouse=True)
+def works_for_abc() -> Iterator[None]:
+    token = set_request_id("abc")
+    yield
+    reset_request_id(token)
+
+
+@pytest.fixture
+async def asyncpg_pool(plain_postgres: Postgres) -> AsyncIterator[Any]:
+    initialised = []
+
+    async def initialise(connection: Any) -> None:
+        initialised.append(connection)
+
+    async with asyncpg.create_pool(plain_postgres.dsn(), min_size=1, max_size=3, init=initialise) as pool:
+        yield pool
+        assert len(initialised) == len({*initialised}) == pool.get_size()
+
+
+async def test_a_pool_of_asyncpg_reaches_old_and_new_connections(asyncpg_pool: Any) -> None:
+    reqtrail.asyncpg.install(asyncpg_pool)
+
+    async def one_request(request_id: str) -> None:
+        set_request_id(request_id)
+        async with asyncpg_pool.acquire() as connection, connection.transaction():
+            assert await connection.fetchval(SEEN) == request_id
+            async with connection.transaction():
+                assert await connection.fetchval(SEEN) == request_id
+        async with asyncpg_pool.acquire() as connection:
+            assert not await connection.fetchval(SEEN)
+
+    await asyncio.gather(*(one_request(f"request-{n}") for n in range(50)))
+    assert asyncpg_pool.get_size() == 3
+    reqtrail.asyncpg.uninstall(asyncpg_pool)
+    async with asyncpg_pool.acquire() as connection, connection.transaction():
+        assert not await connection.fetchval(SEEN)
+
+
+async def test_a_connection_that_a_pool_lent_is_a_connection(asyncpg_pool: Any) -> None:
+    async with asyncpg_pool.acquire() as connection:
+        reqtrail.asyncpg.install(connection)
+        async with connection.transaction():
+            assert await connection.fetchval(SEEN) == "abc"
+
+
+async def test_an_async_pool_of_psycopg(plain_postgres: Postgres) -> None:
+    pool = psycopg_pool.AsyncConnectionPool(plain_postgres.dsn(), min_size=1, max_size=3, open=False)
+    reqtrail.psycopg.install(pool)
+    async with pool:
+
+        async def one_request(request_id: str) -> None:
+            set_request_id(request_id)
+            async with pool.connection() as connection:
+                found = await (await connection.execute(SEEN)).fetchone()
+                assert found == (request_id,)
+
+        await asyncio.gather(*(one_request(f"request-{n}") for n in range(50)))
+
+
+def test_a_pool_of_psycopg_that_is_open_already(plain_postgres: Postgres) -> None:
+    with psycopg_pool.ConnectionPool(plain_postgres.dsn(), min_size=2, open=True) as pool:
+        pool.wait(60)
+        reqtrail.psycopg.install(pool)
+        for _ in range(4):
+            with pool.connection() as connection:
+                assert connection.execute(SEEN).fetchone() == ("abc",)
+        reqtrail.psycopg.uninstall(pool)
+        with pool.connection() as connection:
+            assert connection.execute(SEEN).fetchone() in [("",), (None,)]
+
+
+async def test_an_async_connection_of_psycopg_with_pipeline_and_cursor(plain_postgres: Postgres) -> None:
+    async with await psycopg.AsyncConnection.connect(plain_postgres.dsn()) as connection:
+        reqtrail.psycopg.install(connection)
+        async with connection.pipeline():
+            first, second = await connection.execute("SELECT 1"), await connection.execute(SEEN)
+            assert (await first.fetchone(), await second.fetchone()) == ((1,), ("abc",))
+        await connection.rollback()
+        async with connection.cursor(name="rows") as cursor:
+            await cursor.execute("SELECT generate_series(1, 3)")
+            assert [row async for row in cursor] == [(1,), (2,), (3,)]
+        await connection.rollback()
+        async with connection.transaction():
+            assert await (await connection.execute(SEEN)).fetchone() == ("abc",)
+
+
+def fetch(connection: Any, sql: str, **how: Any) -> list[Any]:
+    with connection.cursor(**how) as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+@pytest.mark.parametrize("pool_class", [psycopg2.pool.SimpleConnectionPool, psycopg2.pool.ThreadedConnectionPool])
+def test_a_pool_of_psycopg2_reaches_old_and_new_connections(pool_class: Any, plain_postgres: Postgres) -> None:
+    pool = pool_class(1, 3, plain_postgres.dsn())
+    reqtrail.psycopg2.install(pool)
+    connections = [pool.getconn() for _ in range(3)]
+    assert [fetch(connection, SEEN) for connection in connections] == [[("abc",)]] * 3
+    for connection in connections:
+        pool.putconn(connection)
+    reqtrail.psycopg2.uninstall(pool)
+    assert fetch(pool.getconn(), SEEN)[0][0] in ("", None)
+    pool.closeall()
+
+
+def test_a_class_of_connections_of_psycopg2_keeps_its_cursors(plain_postgres: Postgres) -> None:
+    for base in (
+        psycopg2.extras.DictConnection,
+        psycopg2.extras.RealDictConnection,
+        psycopg2.extras.NamedTupleConnection,
+    ):
+        connection = psycopg2.connect(plain_postgres.dsn(), connection_factory=base)
+        expected = fetch(connection, "SELECT 1 AS one")
+        connection.commit()
+        reqtrail.psycopg2.install(connection)
+        [row] = fetch(connection, f"{SEEN} AS seen, 1 AS one")
+        assert type(row).__name__ == type(expected[0]).__name__
+        assert isinstance(connection, base)
+        assert "abc" in (row.values() if isinstance(row, dict) else [*row])
+        connection.close()
+        class_ = reqtrail.psycopg2.connection_class(base)
+        connection = psycopg2.connect(plain_postgres.dsn(), connection_factory=class_)
+        assert fetch(connection, "SELECT 1 AS one") == expected
+        connection.rollback()
+        [row] = fetch(connection, f"{SEEN} AS seen", cursor_factory=psycopg2.extras.RealDictCursor)
+        assert row == {"seen": "abc"}
+        connection.close()
+
+
+def test_what_psycopg2_tells_of_the_last_query_is_the_applications_own(plain_postgres: Postgres) -> None:
+    connection = psycopg2.connect(plain_postgres.dsn())
+    reqtrail.psycopg2.install(connection)
+    with connection.cursor() as cursor:
+        assert cursor.query is None
+        cursor.execute("SELECT %s", ["a"])
+        assert cursor.query == b"SELECT 'a'"
+        with pytest.raises(psycopg2.errors.DivisionByZero) as caught:
+            cursor.execute("SELECT 1/0")
+        assert caught.value.cursor is cursor
+        connection.rollback()
+        with pytest.raises(psycopg2.errors.UndefinedColumn, match="LINE 1: SELECT 1; SELECT b"):
+            cursor.execute("SELECT 1; SELECT b")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda cursor: cursor.callproc("length", ["four"]),
+        lambda cursor: cursor.executemany("SELECT %s", [[1], [2]]),
+        lambda cursor: cursor.copy_expert("COPY (SELECT 1) TO STDOUT", open("/dev/null", "w")),  # noqa: SIM115, PTH123
+        lambda cursor: cursor.connection.cursor(name="rows").execute("SELECT 1"),
+    ],
+    ids=["callproc", "executemany", "copy", "named cursor"],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_psycopg2_writes_itself_carries_the_id_too(begin: Callable[[Any], None], plain_postgres: Postgres) -> None:
+    connection = psycopg2.connect(plain_postgres.dsn())
+    reqtrail.psycopg2.install(connection)
+    with connection.cursor() as cursor:
+        begin(cursor)
+        cursor.execute(SEEN)
+        assert cursor.fetchone() == ("abc",)
+    connection.close()
+
+
+async def test_prepared_statements_of_the_application_never_have_an_id(plain_postgres: Postgres) -> None:
+    with WireTap(plain_postgres.port) as tap:
+        connection = await asyncpg.connect(f"postgresql://postgres@127.0.0.1:{tap.port}/postgres")
+        reqtrail.asyncpg.install(connection, mode="comment")
+        statement = await connection.prepare("SELECT 42")
+        assert await statement.fetchval() == 42
+        assert b"abc" not in tap.conversation.texts
+        assert await connection.fetchval("SELECT 43") == 43
+        assert b"/* request_id: abc */ SELECT 43" in tap.conversation.texts
+        await connection.close()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_neither_connection_nor_pool_is_a_type_error(module: Any) -> None:
+    for function in (module.install, module.uninstall):
+        with pytest.raises(TypeError, match=r"target is an? .* not str"):
+            function("postgresql://")
+
+
+def test_a_mode_that_is_none_is_an_error_that_names_those_that_are(plain_postgres: Postgres) -> None:
+    with psycopg.connect(plain_postgres.dsn()) as connection:
+        for _ in range(2):
+            with pytest.raises(
+                ValueError, match="must be one of 'guc', 'comment', 'both', 'application_name', not 'GUC'"
+            ):
+                reqtrail.psycopg.install(connection, mode="GUC")
+            reqtrail.psycopg.install(connection)
+    with pytest.raises(ValueError, match="must be one of"):
+        reqtrail.psycopg2.connection_class(mode="")
+
+
+def test_a_second_install_changes_the_mode(plain_postgres: Postgres) -> None:
+    with psycopg.connect(plain_postgres.dsn()) as connection:
+        reqtrail.psycopg.install(connection)
+        assert connection.execute(SEEN).fetchone() == ("abc",)
+        connection.rollback()
+        reqtrail.psycopg.install(connection, mode="application_name")
+        assert connection.execute(SEEN).fetchone() == ("",)
+        assert connection.execute("SHOW application_name").fetchone() == ("abc",)
+        connection.rollback()
+        reqtrail.psycopg.uninstall(connection)
+        assert connection.execute("SHOW application_name").fetchone() == ("",)
+
+
+def test_switched_off_by_the_environment_nothing_changes(
+    plain_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+    with psycopg.connect(plain_postgres.dsn()) as connection:
+        reqtrail.psycopg.install(connection)
+        assert type(connection) is psycopg.Connection
+    connection_class = reqtrail.psycopg2.connection_class()
+    assert connection_class is psycopg2.extensions.connection
