@@ -197,6 +197,19 @@ def test_out_of_memory_is_an_error_like_any_other(admin: Connection, session: Co
         assert counts(admin, f"fine-{number}") == (1, 0, 1, 0)
 
 
+def test_a_small_work_mem_and_no_more_room_for_temporary_files_fail_only_their_statement(
+    admin: Connection, session: Connection
+) -> None:
+    session.execute("SET work_mem = '64kB'")
+    with tagged(session, "spilled"):
+        session.execute("SELECT count(*) FROM (SELECT g FROM generate_series(1, 100000) g ORDER BY -g) AS sorted")
+    session.execute("SET temp_file_limit = '128kB'")
+    with pytest.raises(psycopg.errors.ConfigurationLimitExceeded), tagged(session, "refused"):
+        session.execute("SELECT count(*) FROM (SELECT g FROM generate_series(1, 100000) g ORDER BY -g) AS sorted")
+    assert counts(admin, "spilled") == (1, 0, 1, 0)
+    assert counts(admin, "refused") == (1, 1, 1, 1)
+
+
 def test_a_backend_without_any_memory_left_fails_its_statement_and_lives(
     admin: Connection, session: Connection
 ) -> None:

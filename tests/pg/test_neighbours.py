@@ -22,7 +22,11 @@ def test_request_ids_do_not_crowd_pg_stat_statements(tmp_path: Path, order: str)
             for number in range(50):
                 connection.execute(f"BEGIN; SET LOCAL pg_stat_requests.request_id = 'id-{number}'; SELECT 1; COMMIT")
             connection.execute("SET pg_stat_requests.request_id = 'of-the-session'")
-            entries = read(connection, "SELECT query FROM pg_stat_statements WHERE query ILIKE '%request_id%'")
+            for number in range(50):
+                connection.execute(f"SELECT 'by a comment' /* request_id: comment-{number} */")
+            commented = read(connection, "SELECT calls FROM pg_stat_statements WHERE query LIKE '%/* request_id%'")
+            assert commented == [{"calls": 50}]
+            entries = read(connection, "SELECT query FROM pg_stat_statements WHERE query ILIKE '%.request_id%'")
             assert entries == []
             assert counts(connection, "id-49") == (1, 0, 1, 0)
             assert read(connection, "SHOW pg_stat_requests.request_id")[0].popitem()[1] == "of-the-session"
