@@ -9,6 +9,7 @@
 #include <csignal>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 #include <utility>
@@ -102,7 +103,7 @@ class Writer {
       if (!channel->lines.empty()) {
         const std::string line = channel->Pop();
         guard.unlock();
-        CountDropped(channel->inner->Write(line));
+        channel->inner->log({{}, spdlog::level::info, {line.data(), line.size()}});
         guard.lock();
       }
       channel->is_listed = !channel->lines.empty();
@@ -138,16 +139,28 @@ Writer& WriterOfThisProcess() {
 AsyncSink::AsyncSink(std::shared_ptr<LineSink> inner, std::size_t capacity, Overflow overflow)
     : inner_(std::move(inner)), capacity_(capacity), overflow_(overflow) {}
 
+AsyncSink::~AsyncSink() {
+  if (generation_ != ForkGeneration()) LeaveInherited();
+}
+
+void AsyncSink::LeaveInherited() noexcept {
+  if (channel_ != nullptr) (void)new (std::nothrow) std::shared_ptr<Channel>(channel_);
+}
+
 std::shared_ptr<AsyncSink::Channel> AsyncSink::CurrentChannel() {
   const std::lock_guard guard(lock_);
   if (generation_ != ForkGeneration()) {
     auto fresh = std::make_shared<Channel>(inner_, capacity_);
-    // The inherited one is never freed: a thread of the parent may have been changing it.
-    if (channel_ != nullptr) (void)new std::shared_ptr<Channel>(channel_);
+    LeaveInherited();
     channel_ = std::move(fresh);
     generation_ = ForkGeneration();
   }
   return channel_;
+}
+
+bool AsyncSink::HasNoLines() noexcept {
+  const std::lock_guard guard(lock_);
+  return generation_ != ForkGeneration();
 }
 
 DropReason AsyncSink::Write(std::string_view line) noexcept {
@@ -160,6 +173,7 @@ DropReason AsyncSink::Write(std::string_view line) noexcept {
 }
 
 bool AsyncSink::Drain(std::chrono::milliseconds patience) noexcept {
+  if (HasNoLines()) return true;
   try {
     const std::shared_ptr<Channel> channel = CurrentChannel();
     return WriterOfThisProcess().Drain(*channel, patience);
@@ -169,6 +183,7 @@ bool AsyncSink::Drain(std::chrono::milliseconds patience) noexcept {
 }
 
 void AsyncSink::Abandon() noexcept {
+  if (HasNoLines()) return;
   try {
     const std::shared_ptr<Channel> channel = CurrentChannel();
     WriterOfThisProcess().Abandon(*channel);

@@ -27,7 +27,7 @@ class AsyncSink final : public LineSink {
   AsyncSink(const AsyncSink&) = delete;
   AsyncSink& operator=(const AsyncSink&) = delete;
   /// What is still queued goes on being written.
-  ~AsyncSink() override = default;
+  ~AsyncSink() override;
 
   /// kQueueFull, or kNone: what becomes of the line afterwards is counted by the thread. Blocks with kBlock only.
   [[nodiscard]] DropReason Write(std::string_view line) noexcept override;
@@ -37,6 +37,10 @@ class AsyncSink final : public LineSink {
 
  private:
   [[nodiscard]] std::shared_ptr<Channel> CurrentChannel();
+  /// True when this process has not queued anything yet: then a flush needs no thread.
+  [[nodiscard]] bool HasNoLines() noexcept;
+  /// Keeps what a thread of the parent may have been changing from ever being freed.
+  void LeaveInherited() noexcept;
 
   std::shared_ptr<LineSink> inner_;
   std::size_t capacity_;

@@ -20,8 +20,9 @@ void StartAtNone() {
 }  // namespace
 
 void CountDropped(DropReason reason, std::uint64_t lines) noexcept {
-  if (reason == DropReason::kNone || lines == 0) return;
-  counts.at(static_cast<std::size_t>(reason)).fetch_add(lines, std::memory_order_relaxed);
+  const auto place = static_cast<std::size_t>(reason);
+  if (place == 0 || place >= counts.size() || lines == 0) return;
+  counts.at(place).fetch_add(lines, std::memory_order_relaxed);
   total.fetch_add(lines, std::memory_order_release);
 }
 

@@ -9,13 +9,14 @@ namespace reqtrail {
 
 /// Why a log line was not written. Add a name below when you add one here.
 enum class DropReason : unsigned char {
-  kNone,       ///< it was written
-  kDiskFull,   ///< no space left, a quota, or a limit on the file's size
-  kClosed,     ///< the reader of the pipe went away, or the handler was closed
-  kStalled,    ///< a non-blocking pipe or socket that nobody reads from
-  kQueueFull,  ///< more lines than the asynchronous queue holds
-  kExit,       ///< still in the queue when the process ended
-  kError,      ///< anything else: an I/O error, no memory, a filter that raised
+  kNone = 0,           ///< it was written
+  kDiskFull = 1,       ///< no space left, a quota, or a limit on the file's size
+  kClosed = 2,         ///< the reader of the pipe went away, or the handler was closed
+  kStalled = 3,        ///< a non-blocking pipe or socket that nobody reads from
+  kQueueFull = 4,      ///< more lines than the asynchronous queue holds
+  kExit = 5,           ///< still in the queue when the process ended
+  kError = 6,          ///< anything else: an I/O error, no memory, a filter that raised
+  kInterrupted = 255,  ///< no reason, and never counted: a signal came before anything was written; try again
 };
 
 inline constexpr std::array<std::string_view, 7> kDropReasonNames = {"",           "disk_full", "closed", "stalled",

@@ -37,8 +37,10 @@ int FileSink::Open() noexcept {
     close(descriptor);
     return error;
   }
-  if (output_.descriptor() >= 0) close(output_.descriptor());
+  // In this order, so that a child forked in between does not have the number of a closed one.
+  const int former = output_.descriptor();
   output_ = LineOutput(descriptor);
+  if (former >= 0) close(former);
   device_ = file.st_dev;
   inode_ = file.st_ino;
   is_regular_ = S_ISREG(file.st_mode);

@@ -40,7 +40,9 @@ DropReason LineOutput::Write(std::string_view line) noexcept {
       stalled_ = false;
     } else if (bytes == 0) {
       return GiveUp(EIO, written);
-    } else if (errno != EINTR && (errno != EAGAIN || !WaitUntilWritable(written > 0))) {
+    } else if (errno == EINTR && written == 0) {
+      return DropReason::kInterrupted;
+    } else if ((errno != EINTR && errno != EAGAIN) || !WaitUntilWritable(written > 0)) {
       return GiveUp(errno, written);
     }
   }

@@ -11,14 +11,15 @@ namespace reqtrail {
 /// O_APPEND the lines of several processes stay whole, and those of up to PIPE_BUF bytes do in a pipe.
 ///
 /// A line that only began to fit is taken back from a regular file; elsewhere the next line starts on a line of its
-/// own. A non-blocking descriptor is waited for 0.1 s, and not at all while nobody has read since. Not thread-safe.
+/// own. A non-blocking descriptor is waited for 0.1 s, and not at all while nobody has read since. A signal ends the
+/// wait for a blocking one: at once if nothing was written, else a second later. Not thread-safe.
 class LineOutput {
  public:
   explicit LineOutput(int descriptor) noexcept : descriptor_(descriptor) {}
 
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
-  /// `line` ends with its '\n'. EINTR is not an error.
+  /// `line` ends with its '\n'. Also kInterrupted.
   [[nodiscard]] DropReason Write(std::string_view line) noexcept;
 
  private:

@@ -16,7 +16,8 @@ namespace reqtrail {
 /// sink.
 class LineSink : public spdlog::sinks::sink {
  public:
-  /// Writes `line`, or says why not. Blocks as long as the file, pipe or terminal does.
+  /// Writes `line`, or says why not. Blocks as long as the file, pipe or terminal does, or until a signal comes
+  /// (kInterrupted).
   [[nodiscard]] virtual DropReason Write(std::string_view line) noexcept = 0;
 
   /// Writes what is queued, for up to this long. True when all of it was.
@@ -26,7 +27,11 @@ class LineSink : public spdlog::sinks::sink {
   virtual void Abandon() noexcept {}
 
   void log(const spdlog::details::log_msg& message) final {
-    CountDropped(Write({message.payload.data(), message.payload.size()}));
+    DropReason reason{};
+    do {
+      reason = Write({message.payload.data(), message.payload.size()});
+    } while (reason == DropReason::kInterrupted);
+    CountDropped(reason);
   }
   void flush() final { (void)Drain(std::chrono::seconds(5)); }
   void set_pattern(const std::string& /*pattern*/) final {}

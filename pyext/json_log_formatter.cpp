@@ -35,12 +35,14 @@ PyObject* FormatRecord(PyObject* self, PyObject* record) {
   }
 }
 
-/// The strings of a tuple. False with a Python error set.
-bool ReadKeys(PyObject* tuple, std::vector<std::string>& keys) {
+/// The strings of a tuple, as they are written in JSON. False with a Python error set.
+bool ReadKeys(PyObject* tuple, JsonCharset charset, std::vector<std::string>& keys) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
     const char* key = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, i));
     if (key == nullptr) return false;
-    keys.emplace_back(key);
+    std::string written;
+    AppendJsonString(written, key, charset);
+    keys.push_back(written.substr(1, written.size() - 2));
   }
   return true;
 }
@@ -59,10 +61,11 @@ PyObject* Configure(PyObject* self, PyObject* args) {
   }
   try {
     std::vector<std::string> keys;
-    if (!ReadKeys(redact, keys)) return nullptr;
+    const JsonCharset charset = ascii != 0 ? JsonCharset::kAscii : JsonCharset::kUtf8;
+    if (!ReadKeys(redact, charset, keys)) return nullptr;
     LineFormat& format = *AsFormatter(self)->line_format;
     format.origin = origin;
-    format.style = {.charset = ascii != 0 ? JsonCharset::kAscii : JsonCharset::kUtf8,
+    format.style = {.charset = charset,
                     .max_text_bytes = static_cast<std::size_t>(max_text_bytes),
                     .redacted = RedactedKeys(std::move(keys))};
   } catch (const std::bad_alloc&) {

@@ -1,7 +1,6 @@
 #include "pyext/json_log_handler.h"
 
 #include <pybind11/pybind11.h>
-#include <spdlog/details/log_msg.h>
 
 #include <memory>
 #include <new>
@@ -91,18 +90,22 @@ Outcome FilterAndFormat(PyObject* self, PyObject* record, std::string& text) {
   return Format(*AsHandler(self)->connection, filtered.ptr(), text);
 }
 
-/// The GIL is not held while it writes, nor while it waits for another thread that writes.
-void Write(std::shared_ptr<LineSink> sink, const std::string& text) {
+/// False when a signal handler raised. The GIL is not held while it writes, nor while it waits for another thread that
+/// writes.
+bool Write(std::shared_ptr<LineSink> sink, const std::string& text) {
   if (sink == nullptr) {
     CountDropped(DropReason::kExit);
-    return;
+    return true;
   }
-  spdlog::details::log_msg message;
-  message.payload = {text.data(), text.size()};
-  PyThreadState* state = PyEval_SaveThread();
-  sink->log(message);
-  sink.reset();
-  PyEval_RestoreThread(state);
+  for (;;) {
+    PyThreadState* state = PyEval_SaveThread();
+    const DropReason reason = sink->Write(text);
+    CountDropped(reason);
+    if (reason != DropReason::kInterrupted) sink.reset();
+    PyEval_RestoreThread(state);
+    if (reason != DropReason::kInterrupted) return true;
+    if (PyErr_CheckSignals() < 0) return false;
+  }
 }
 
 /// What `format` leaves to be written. Null with what is no `Exception` set.
@@ -114,7 +117,8 @@ PyObject* WriteLine(PyObject* self, FormatFunction format) {
     std::string text = std::exchange(connection.spare, {});
     text.clear();
     outcome = format(text);
-    if (outcome == Outcome::kLine) Write(connection.sink, text);
+    // What a signal handler raises is not ours to keep.
+    if (outcome == Outcome::kLine && !Write(connection.sink, text)) return nullptr;
     constexpr std::size_t kMaxSpareBytes = std::size_t{64} << 10U;
     if (text.capacity() <= kMaxSpareBytes) connection.spare = std::move(text);
   } catch (const std::bad_alloc&) {

@@ -8,7 +8,8 @@
 
 namespace reqtrail {
 
-/// The names of values that are not to be logged. Upper and lower case of A-Z are the same.
+/// The names of values that are not to be logged, as JSON writes them (without the quotes). Upper and lower case of A-Z
+/// are the same.
 class RedactedKeys {
  public:
   RedactedKeys() = default;

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MethodType
 from typing import Any, TextIO
 
 from reqtrail import _native, metrics
@@ -110,12 +111,16 @@ class JSONHandler(_native.RecordHandler, logging.Handler):
             origin, ascii_only=ascii_only, redact=redact, max_text_bytes=max_text_bytes
         )
         self._rates = _rates(sample)
+        self._to_console = target in _DESCRIPTORS or _descriptor(target) in _DESCRIPTORS.values()
         self._direct = _sink(target, max_bytes, backup_count)
         self._sink: _native.LogSink | None = self._direct
         queued = _native.async_sink(self._direct, queue_size or 1, overflow)  # refuses a wrong overflow in any case
         if queue_size:
             self._sink = queued
             _flush_when_children_end(self)
+        if type(self).emit is not JSONHandler.emit:
+            # A subclass that emits in its own way: then as logging does it, which `super().emit(record)` fits into.
+            self.__dict__["handle"] = MethodType(logging.Handler.handle, self)
         self.setFormatter(None)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
@@ -143,7 +148,13 @@ class JSONHandler(_native.RecordHandler, logging.Handler):
         logging.Handler.close(self)
 
     def _connect(self) -> None:
-        self.connect(self._sink, self.formatter or self._default_formatter, self._rates)
+        formats_itself = type(self).format is not logging.Handler.format
+        self.connect(self._sink, self if formats_itself else self.formatter or self._default_formatter, self._rates)
+
+    @property
+    def writes_to_console(self) -> bool:
+        """Whether it was made for standard output or standard error."""
+        return self._to_console
 
 
 class RequestIDFilter(logging.Filter):
@@ -204,7 +215,7 @@ def handler_for(
     """Make the handler that `setup` puts on the root logger; raises what `JSONHandler` raises."""
     if file is not None:
         return JSONHandler(file, origin=origin, sample=sample, **options)
-    target = stream or sys.stdout or sys.stderr
+    target = stream if stream is not None else sys.stdout or sys.stderr
     if target is None:
         return logging.NullHandler()  # a process without a console
     encoding = str(getattr(target, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")

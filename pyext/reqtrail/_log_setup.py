@@ -4,6 +4,8 @@ import logging
 import sys
 from typing import Any
 
+from reqtrail._log_handlers import JSONHandler
+
 # These come with handlers of their own, or do not hand their records on.
 _SERVER_LOGGERS = (
     "uvicorn",
@@ -112,6 +114,8 @@ def _server_loggers() -> list[logging.Logger]:
 
 def _writes_to_console(handler: logging.Handler) -> bool:
     console = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    if isinstance(handler, JSONHandler):
+        return handler.writes_to_console
     return isinstance(handler, logging.StreamHandler) and handler.stream in console
 
 

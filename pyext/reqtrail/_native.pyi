@@ -1,6 +1,6 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
-from logging import Formatter, LogRecord
+from logging import Formatter, Handler, LogRecord
 from typing import Any, final
 
 from typing_extensions import Self
@@ -16,7 +16,7 @@ class RecordHandler:
     def connect(
         self,
         sink: LogSink | None,
-        formatter: Formatter,
+        formatter: Formatter | Handler,
         rates: dict[str, tuple[float, Callable[[], None]]] | None,
         /,
     ) -> None: ...

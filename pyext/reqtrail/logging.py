@@ -1,6 +1,7 @@
 """JSON log lines, each with the id of the request that it was written for. See docs/logging.md."""
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from logging import getLogger
 from typing import Any, TextIO
 
 from reqtrail._enabled import enabled
@@ -90,9 +91,11 @@ def setup_unless_done(level: str | int, origin: str = "api", file: str | None = 
     """Do what `reqtrail.install` and a Celery worker do about logging.
 
     That is `setup`; but where the application called `setup` itself, its options stay, and only the origin of a worker
-    and its log file take their place.
+    and its log file take their place. An application that gave the root logger a `JSONHandler` itself is left alone.
     """
     number = level_number(level)
+    if _current is None and any(isinstance(handler, JSONHandler) for handler in getLogger().handlers):
+        return
     if _current is None or not _current.by_application:
         _set_up(number, origin, {}, {"file": file}, by_application=False)
     elif origin != "api" or file is not None:

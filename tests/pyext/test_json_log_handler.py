@@ -447,3 +447,70 @@ def test_dropped_lines_are_in_the_metrics(tmp_path: Path) -> None:
         [sys.executable, "-c", program, tmp_path], check=True, capture_output=True, text=True, cwd="/", timeout=GENEROUS
     )
     assert 'reqtrail_log_lines_dropped_total{reason="disk_full"} 3' in ended.stdout
+
+
+# ---- signals, subclasses ----
+
+
+def test_a_signal_reaches_a_thread_that_waits_for_its_reader(pipe: tuple[int, Any]) -> None:
+    _, stream = pipe
+    program = (
+        "import logging, signal, sys; from reqtrail.logging import JSONHandler\n"
+        "handler = JSONHandler(sys.stdout)\n"
+        "signal.signal(signal.SIGALRM, signal.default_int_handler); signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)\n"
+        "record = logging.makeLogRecord({'msg': 'x' * int(sys.argv[1])})\n"
+        "try:\n"
+        "    while True: handler.handle(record)\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(7)\n"
+    )
+    for size in ("100", "30000"):  # lines that a pipe takes whole or not at all, and lines that it takes in parts
+        ended = subprocess.run([sys.executable, "-c", program, size], stdout=stream, cwd="/", timeout=GENEROUS)
+        assert ended.returncode == 7
+
+
+def test_what_a_signal_handler_raises_is_not_swallowed(pipe: tuple[int, Any]) -> None:
+    class SoftTimeLimitError(Exception):
+        pass
+
+    def raising(*_: object) -> None:
+        raise SoftTimeLimitError
+
+    _, stream = pipe
+    handler = JSONHandler(stream)
+
+    def fill_the_pipe() -> None:
+        while True:
+            handler.handle(record("x" * 100))
+
+    before = signal.signal(signal.SIGALRM, raising)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+        with pytest.raises(SoftTimeLimitError):
+            fill_the_pipe()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_subclass_may_emit_in_its_own_way(path: Path) -> None:
+    class Twice(JSONHandler):
+        def emit(self, record: logging.LogRecord) -> None:
+            super().emit(record)
+            super().emit(record)
+
+    logger = logging.Logger("shop")
+    logger.addHandler(Twice(path))
+    logger.info("again")
+    assert messages(path) == ["again", "again"]
+
+
+def test_a_subclass_may_format_in_its_own_way(path: Path) -> None:
+    class Shouting(JSONHandler):
+        def format(self, record: logging.LogRecord) -> str:
+            return super().format(record).upper()
+
+    handler = Shouting(path)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.handle(record("loud"))
+    assert path.read_text() == "LOUD\n"

@@ -120,6 +120,13 @@ def test_given_keys_are_redacted_at_any_depth_and_in_any_case() -> None:
     assert line["token"] == "kept"
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_redacted_key_may_have_any_letters(ascii_only: bool) -> None:
+    extras: dict[str, Any] = {"sch\xfcssel": "s", 'quo"te': "q"}
+    line = line_of(record(**extras), redact=["sch\xfcssel", 'Quo"te'], ascii_only=ascii_only)
+    assert (line["sch\xfcssel"], line['quo"te']) == ("[redacted]", "[redacted]")
+
+
 def test_redaction_reaches_arguments_that_do_not_fit_the_message() -> None:
     made = record("%d", {"password": "p", "size": 3})
     assert "p" not in line_of(made, redact=["password"])["args"].values()

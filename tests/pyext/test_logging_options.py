@@ -178,6 +178,27 @@ def test_the_documented_dict_config(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("root_as_before")
+def test_install_leaves_a_handler_of_ours_that_is_there_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger().addHandler(JSONHandler("stdout"))
+    setup_unless_done("INFO")
+    logging.getLogger("shop").warning("once")
+    assert len(capfd.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("root_as_before")
+def test_setup_takes_the_place_of_a_handler_of_ours_on_the_console(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger().addHandler(JSONHandler("stderr"))
+    logging.getLogger().addHandler(JSONHandler(path))
+    setup("INFO")
+    logging.getLogger("shop").warning("twice")
+    captured = capfd.readouterr()
+    assert (len(captured.out.splitlines()), captured.err) == (1, "")
+    assert messages(path) == ["twice"]
+
+
+@pytest.mark.usefixtures("root_as_before")
 def test_a_dict_config_may_name_formatter_and_filters(path: Path) -> None:
     logging.config.dictConfig(
         {
