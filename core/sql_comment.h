@@ -39,7 +39,11 @@ constexpr bool EndsStatement(char byte) noexcept { return IsSqlSpace(byte) || by
 /// every SQL text that has none.
 [[nodiscard]] constexpr bool MayNameRequestId(std::string_view sql) noexcept {
   if (sql.empty()) return false;
-  if (sql.front() <= '/') return true;  // white space, "/" or "--"
+  if (sql.front() <= '/') {
+    std::size_t at = 0;
+    while (at < sql.size() && detail::IsSqlSpace(sql[at])) ++at;
+    if (at < sql.size() && (sql[at] == '/' || sql[at] == '-')) return true;
+  }
   if (sql.back() > ';') return false;
   std::size_t size = sql.size();
   while (size > 0 && detail::EndsStatement(sql[size - 1])) --size;

@@ -185,6 +185,9 @@ TEST(SqlComment, NoTextWithoutACommentAtEitherEndIsReadAtAll) {
   }
   EXPECT_FALSE(MayNameRequestId("SELECT 1;\n"));
   EXPECT_FALSE(MayNameRequestId(""));
+  EXPECT_FALSE(MayNameRequestId(" \n "));
+  EXPECT_FALSE(MayNameRequestId("\n  (SELECT 1)"));
+  EXPECT_TRUE(MayNameRequestId("\n  -- why\n/**/ SELECT 1"));
   EXPECT_FALSE(MayNameRequestId("SELECT a / b"));
   EXPECT_TRUE(MayNameRequestId("SELECT 1 /**/;"));
 }
