@@ -146,6 +146,7 @@ def root_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    reqtrail.logging.reset()  # first, because it puts back the handlers that `setup` took away
     for handler in root.handlers[:]:
         if handler not in handlers:
             root.removeHandler(handler)
