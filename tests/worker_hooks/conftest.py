@@ -3,13 +3,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import kombu.pools
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from devstack.process import ServerProcess
+from devstack.rabbitmq import RabbitMQ
 from devstack.redis import Redis
 from reqtrail import metrics
 from tests.worker_hooks import worker_app
@@ -17,10 +19,25 @@ from tests.worker_hooks import worker_app
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+class Servers(NamedTuple):
+    """Where tasks are published, and where their results are kept."""
+
+    broker_url: str
+    results_url: str
+
+    def use(self) -> None:
+        """Let this process publish there."""
+        app = worker_app.app
+        if app.conf.broker_url != self.broker_url:
+            app.conf.update(broker_url=self.broker_url, result_backend=self.results_url)
+            kombu.pools.reset()  # type: ignore[no-untyped-call]  # untyped there
+            app.amqp._producer_pool = app._pool = None
+
+
 class Worker:
     """A running Celery worker of `worker_app`."""
 
-    def __init__(self, directory: Path, redis: Redis, *options: str, queue: str = "celery") -> None:
+    def __init__(self, directory: Path, servers: Servers, *options: str, queue: str = "celery") -> None:
         self.queue = queue
         self._process = ServerProcess(
             [
@@ -36,7 +53,8 @@ class Worker:
             ],
             log=directory / "worker.log",
             env={
-                "WORKER_APP_REDIS": redis.url,
+                "WORKER_APP_BROKER": servers.broker_url,
+                "WORKER_APP_RESULTS": servers.results_url,
                 "PYTHONPATH": str(REPOSITORY),
                 "REQTRAIL_METRICS_DIR": str(Path(metrics.open_segment().path).parent),
             },
@@ -111,20 +129,55 @@ def _segment_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("redis")) as redis:
-        worker_app.app.conf.update(broker_url=redis.url, result_backend=redis.url)
-        yield redis
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Redis, for tasks and results."""
+    with Redis(tmp_path_factory.mktemp("redis")) as server:
+        yield Servers(server.url, server.url)
         worker_app.app.close()
 
 
 @pytest.fixture(scope="session")
-def start_worker(tmp_path_factory: pytest.TempPathFactory, broker: Redis) -> Callable[..., Worker]:
-    return lambda *options, **named: Worker(tmp_path_factory.mktemp("worker"), broker, *options, **named)
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory, redis: Servers) -> Iterator[Servers]:
+    """RabbitMQ for tasks, Redis for results."""
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield Servers(server.url, redis.results_url)
+        worker_app.app.close()
 
 
 @pytest.fixture(scope="session")
-def prefork(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
+def start_worker(tmp_path_factory: pytest.TempPathFactory, redis: Servers) -> Callable[..., Worker]:
+    """Start a worker of tasks that are published to Redis, unless others are given as `servers`."""
+
+    def start(*options: str, servers: Servers = redis, **named: Any) -> Worker:
+        return Worker(tmp_path_factory.mktemp("worker"), servers, *options, **named)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def _prefork_of_redis(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
     worker = start_worker("--pool=prefork", "--concurrency=2")
     yield worker
     worker.stop()
+
+
+@pytest.fixture(scope="session")
+def _prefork_of_rabbitmq(start_worker: Callable[..., Worker], rabbitmq: Servers) -> Iterator[Worker]:
+    worker = start_worker("--pool=prefork", "--concurrency=2", servers=rabbitmq)
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def prefork(_prefork_of_redis: Worker, redis: Servers) -> Worker:
+    """A worker of Redis with two processes, which all tests share."""
+    redis.use()
+    return _prefork_of_redis
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def either(request: pytest.FixtureRequest) -> Worker:
+    """A worker with two processes, once of Redis and once of RabbitMQ. This process publishes to the same."""
+    request.getfixturevalue(request.param).use()
+    worker: Worker = request.getfixturevalue(f"_prefork_of_{request.param}")
+    return worker

@@ -10,9 +10,13 @@ from celery import Celery, chain
 
 import reqtrail
 
-REDIS = os.environ.get("WORKER_APP_REDIS", "redis://127.0.0.1:1/0")
+NOWHERE = "redis://127.0.0.1:1/0"
 
-app = Celery("worker_app", broker=REDIS, backend=REDIS)
+app = Celery(
+    "worker_app",
+    broker=os.environ.get("WORKER_APP_BROKER", NOWHERE),
+    backend=os.environ.get("WORKER_APP_RESULTS", NOWHERE),
+)
 app.conf.update(broker_connection_retry_on_startup=True, task_send_sent_event=False)
 logger = logging.getLogger("worker_app")
 

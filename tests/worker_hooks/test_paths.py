@@ -26,19 +26,19 @@ def ids_seen(results: Any) -> list[str]:
     ],
     ids=["group", "chord", "map", "starmap"],
 )
-def test_all_parts_see_the_publishers_id(prefork: Worker, canvas: Any, parts: int) -> None:
+def test_all_parts_see_the_publishers_id(either: Worker, canvas: Any, parts: int) -> None:
     result = published("canvas-1", lambda: canvas().apply_async())
     assert ids_seen(result.get(timeout=WAIT)) == ["canvas-1"] * parts
 
 
-def test_what_is_linked_sees_the_publishers_id(prefork: Worker) -> None:
+def test_what_is_linked_sees_the_publishers_id(either: Worker) -> None:
     result = published("canvas-2", lambda: look.apply_async(link=look.si()))
     result.get(timeout=WAIT)
     [child] = result.children or worker_app.app.AsyncResult(result.id).children
     assert child.get(timeout=WAIT)["current"] == "canvas-2"
 
 
-def test_protocol_1_carries_the_id_and_the_time(prefork: Worker) -> None:
+def test_protocol_1_carries_the_id_and_the_time(either: Worker) -> None:
     labels = {"task": look.name, "queue": "celery"}
     waits = total("celery_task_queue_wait_seconds_count", **labels)
     protocol = worker_app.app.amqp.task_protocols[1]
