@@ -54,7 +54,12 @@ class Postgres:
     """A cluster of its own on a free port of 127.0.0.1, superuser `postgres`, every local connection trusted."""
 
     def __init__(
-        self, directory: Path, *, settings: Mapping[str, str | int] | None = None, detached: bool = False
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str | int] | None = None,
+        detached: bool = False,
+        wrapper: Sequence[str] = (),
     ) -> None:
         """Initialise the cluster in `directory` (which is replaced) and start it.
 
@@ -62,6 +67,7 @@ class Postgres:
             directory: Where its files go.
             settings: Settings for postgresql.conf, over the defaults of this module.
             detached: Let the server live on when this process ends.
+            wrapper: A command that runs the server, such as valgrind with its options.
 
         Raises:
             ServerError: It did not start; the message carries the end of the server log.
@@ -69,6 +75,7 @@ class Postgres:
         self._given = directory
         self._directory = make_reachable(directory)
         self._detached = detached
+        self._wrapper = wrapper
         self.data = self._directory / "data"
         self.log = self._directory / "server.log"
         self.port = free_port()
@@ -110,7 +117,7 @@ class Postgres:
             ServerError: It did not start.
         """
         self.process = ServerProcess(
-            [bindir() / "postgres", "-D", self.data],
+            [*self._wrapper, bindir() / "postgres", "-D", self.data],
             log=self.log,
             user=server_user(),
             cwd=Path("/"),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from tests.performance import celery_hooks, log_lines, middleware, pg_instructions
+from tests.performance import celery_hooks, log_lines, middleware, pg_instructions, pg_throughput, pg_views
 from tests.performance.report import write
 
 SUITES = {
     "pg_instructions": pg_instructions.rows,
+    "pg_throughput": pg_throughput.rows,
+    "pg_views": pg_views.rows,
     "middleware": middleware.rows,
     "celery_hooks": celery_hooks.rows,
     "log_lines": log_lines.rows,
