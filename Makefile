@@ -33,6 +33,10 @@ $(BUILD)/module.stamp: $(MODULE_SOURCES) $(VENV)/pins
 module: setup
 	@$(MAKE) -s $(BUILD)/module.stamp
 
+.PHONY: exporter
+exporter: setup
+	@scripts/setup_go_tools.sh $(VENV) $(BUILD)/go
+
 .PHONY: native
 native: setup
 	@[[ -f $(BUILD)/dev/build.ninja ]] || cmake --preset dev >/dev/null
@@ -96,7 +100,7 @@ test-sanitized: build
 	REQTRAIL_PG_PRELOAD=$$(clang++-19 -print-file-name=libclang_rt.asan-x86_64.so) $(PY) -m pytest -q tests/pg $(addprefix --deselect=tests/pg/test_faults.py::,$(MEMORY_TESTS))
 
 .PHONY: test-python
-test-python: build
+test-python: build exporter
 	@echo "test: Python, PostgreSQL and the whole trail"
 	@$(PY) -m pytest
 

@@ -16,28 +16,42 @@ from devstack.process import ServerError, ServerProcess, free_port
 class Prometheus:
     """A Prometheus server on a free port of 127.0.0.1."""
 
-    def __init__(self, directory: Path, targets: Mapping[str, Sequence[str]], *, detached: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        targets: Mapping[str, Sequence[str]] | None = None,
+        *,
+        configuration: Mapping[str, object] | None = None,
+        options: Sequence[str] = (),
+        port: int | None = None,
+        detached: bool = False,
+    ) -> None:
         """Start it and wait until it is ready.
 
         Args:
             directory: Made if needed; holds its data, configuration and log.
             targets: Job name to the addresses ("host:port") that are scraped each second at /metrics.
+            configuration: What prometheus.yml says, in place of a configuration made from `targets`.
+            options: Further arguments of the command.
+            port: The port; a free one by default.
             detached: Let it live on when this process ends.
 
         Raises:
             ServerError: It did not start.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        jobs = [{"job_name": job, "static_configs": [{"targets": list(at)}]} for job, at in targets.items()]
-        configuration = directory / "prometheus.yml"  # JSON is YAML
-        configuration.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
-        self.port = free_port()
+        jobs = [{"job_name": job, "static_configs": [{"targets": list(at)}]} for job, at in (targets or {}).items()]
+        settings = configuration or {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
+        file = directory / "prometheus.yml"
+        file.write_text(json.dumps(settings))  # JSON is YAML
+        self.port = port or free_port()
         argv: list[str | Path] = [
             "prometheus",
-            f"--config.file={configuration}",
+            f"--config.file={file}",
             f"--storage.tsdb.path={directory / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--enable-feature=exemplar-storage",
+            *options,
         ]
         self.process = ServerProcess(argv, log=directory / "prometheus.log", detached=detached)
         self.process.await_ready(self._is_ready, "prometheus")
@@ -59,6 +73,10 @@ class Prometheus:
         """Return the exemplars of the series between two Unix times: each with `seriesLabels` and `exemplars`."""
         result: list[dict[str, Any]] = self._api("query_exemplars", query=selector, start=start, end=end)
         return result
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return every rule: `name`, `type`, `health`, `lastError`, and of alerts `state` and `alerts`."""
+        return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
 
     def stop(self) -> None:
         """Stop it."""
