@@ -52,7 +52,7 @@ class Alertmanager:
         return f"http://{self.address}"
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the alerts that it holds: each with `labels`, `annotations` and `status` (which says what inhibits it)."""
+        """Return the alerts that it holds: each with `labels`, `annotations` and `status`, with what inhibits it."""
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=30) as response:  # noqa: S310 - our own server
             held: list[dict[str, Any]] = json.load(response)
         return held
