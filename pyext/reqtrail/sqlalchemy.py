@@ -6,9 +6,11 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reqtrail._enabled import enabled
+from reqtrail._pool_series import PoolSeries
 from reqtrail.begin import BeginRider
 from reqtrail.sql_comment import Commenter, Tags, check_mode
 
@@ -23,6 +25,7 @@ class _Installation:
         self._commenter = Commenter()
         self._percent = engine.dialect.paramstyle in ("format", "pyformat")
         self._listeners: list[tuple[str, Callable[..., Any]]] = []
+        self._pool_series: PoolSeries | None = None
 
     def install(self, engine: Engine, mode: str, commenter: Commenter) -> None:
         """Listen to the events of `engine`. A second call changes mode and comments."""
@@ -48,6 +51,16 @@ class _Installation:
         self._listeners.clear()
         vars(engine.dialect).pop("do_ping", None)
 
+    def count_pool(self, engine: Engine, count: bool, name: str | None) -> None:
+        """Have the pool's series under `name`, or not."""
+        series = self._pool_series
+        if series is not None and (not count or name not in (None, series.name)):
+            series.remove(engine)
+            series = None
+        if series is None and count:
+            series = PoolSeries(engine, name)
+        self._pool_series = series
+
     def _listen(self, engine: Engine, name: str, listener: Callable[..., Any], **how: bool) -> None:
         event.listen(engine, name, listener, **how)
         self._listeners.append((name, listener))
@@ -71,18 +84,27 @@ class _Installation:
 _installations: "WeakKeyDictionary[Engine, _Installation]" = WeakKeyDictionary()
 
 
-def install(engine: Engine | AsyncEngine, *, mode: str = "guc", tags: Tags = ()) -> None:
-    """Tell PostgreSQL the current request id in every transaction that `engine` starts.
+def install(
+    engine: Engine | AsyncEngine,
+    *,
+    mode: str = "guc",
+    tags: Tags = (),
+    pool_metrics: bool = True,
+    pool_name: str | None = None,
+) -> None:
+    """Tell PostgreSQL the current request id in every transaction that `engine` starts, and count what its pool does.
 
     mode: how it is told; see `reqtrail.sql_comment.MODES`. By default it rides on the BEGIN of the transaction (with
     psycopg2 on its first statement): no round trip more.
     tags: static comments on each statement, such as ("route", "task"); see `reqtrail.sql_comment.Tags`.
+    pool_metrics: False leaves the `reqtrail_db_pool_*` series out.
+    pool_name: their label `pool` (default: the engine's `pool_logging_name`, `logging_name` or the database's name).
 
     Applies to the connections that the engine opens from here on: call it before the first one is used. What happens
-    outside of a request stays as it is, and so does AUTOCOMMIT, which has no BEGIN, but for comments. A second call
-    changes mode and tags; with REQTRAIL_ENABLED=false it does nothing. Raises TypeError when `engine` is neither an
-    Engine nor an AsyncEngine, and ValueError for a driver that is not supported, and for a mode or a tag that there is
-    not.
+    outside of a request stays as it is, and so does AUTOCOMMIT, which has no BEGIN, but for comments. An engine that
+    `execution_options()` made stands for the one that it was made from. A second call changes mode, tags and metrics;
+    with REQTRAIL_ENABLED=false it does nothing. Raises TypeError when `engine` is neither an Engine nor an AsyncEngine,
+    and ValueError for a driver that is not supported, and for a mode or a tag that there is not.
     """
     sync_engine = _sync_engine(engine)
     check_mode(mode)
@@ -91,10 +113,12 @@ def install(engine: Engine | AsyncEngine, *, mode: str = "guc", tags: Tags = ())
     if enabled():
         _installations[sync_engine] = installation
         installation.install(sync_engine, mode, commenter)
+        installation.count_pool(sync_engine, pool_metrics, pool_name)
 
 
 def uninstall(engine: Engine | AsyncEngine) -> None:
-    """Undo `install`: from here on `engine`, with the connections in its pool, sends what it would send without.
+    """Undo `install`: from here on `engine`, with the connections in its pool, sends what it would send without,
+    and its pool is not counted.
 
     Does nothing when it was not installed. Raises TypeError when `engine` is neither an Engine nor an AsyncEngine.
     """
@@ -102,11 +126,14 @@ def uninstall(engine: Engine | AsyncEngine) -> None:
     installation = _installations.get(sync_engine)
     if installation is not None:
         installation.remove(sync_engine)
+        installation.count_pool(sync_engine, False, None)
 
 
 def _sync_engine(engine: Any) -> Engine:
     if isinstance(engine, AsyncEngine):
-        return engine.sync_engine
+        engine = engine.sync_engine
+    while isinstance(engine, OptionEngine):
+        engine = engine._proxied
     if isinstance(engine, Engine):
         return engine
     raise TypeError(f"engine is a SQLAlchemy Engine or AsyncEngine, not {type(engine).__name__}")

@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 
 from devstack.postgres import Postgres
+from tests.own_metrics import segment_of_the_tests
 from tests.pyext.database.database import KINDS, Database
 from tests.pyext.database.wire_tap import WireTap
+
+__all__ = ["segment_of_the_tests"]
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,15 @@ KINDS = ("asyncpg", "psycopg", "psycopg_async", "psycopg2")
 
 
 class Database:
-    """An engine with one connection in its pool unless told otherwise. An async one lives in a loop of its own."""
+    """An engine with one connection in its pool unless told otherwise; None leaves an option out.
+
+    An async one lives in a loop of its own.
+    """
 
     def __init__(self, kind: str, port: int, **options: Any) -> None:
         url = f"postgresql+{kind}://postgres@127.0.0.1:{port}/postgres"
         options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5, **options}
+        options = {name: value for name, value in options.items() if value is not None}
         self.kind = kind
         self.engine: Engine | AsyncEngine
         if kind in ("psycopg", "psycopg2"):

@@ -1,0 +1,243 @@
+"""The series of a SQLAlchemy connection pool: how many connections it has, and how long one waits for one of them.
+
+The gauges are sums of parts: each connection has a place in one of them, and takes its part along when it goes away.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet, finalize
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
+
+from reqtrail._faults import report_fault
+from reqtrail.metrics import Counter, Gauge, Histogram
+
+_connections = Gauge("reqtrail_db_pool_connections", "Connections of the pool, by state.", ("pool", "state"))
+_size = Gauge("reqtrail_db_pool_size", "Connections that the pool keeps open.", ("pool",))
+_overflow = Gauge("reqtrail_db_pool_overflow", "Connections that are open beyond the pool's size.", ("pool",))
+_limit = Gauge("reqtrail_db_pool_limit", "Connections that the pool may have at most: size and overflow.", ("pool",))
+_waiting = Gauge("reqtrail_db_pool_waiting", "Checkouts that have not got their connection yet.", ("pool",))
+_wait = Histogram("reqtrail_db_pool_wait_seconds", "From asking the pool to having a connection.", ("pool",))
+_timeouts = Counter("reqtrail_db_pool_timeouts", "Checkouts that the pool gave up: it was exhausted.", ("pool",))
+
+_PLACE = "reqtrail_place"
+
+# Which process this is along its line of forks: os.getpid() takes more time than all the counting.
+_generation = 0
+
+
+def _be_a_child() -> None:
+    global _generation
+    _generation += 1
+
+
+os.register_at_fork(after_in_child=_be_a_child)
+
+
+class PoolSeries:
+    """Counts what the pool of one engine does. Its faults are reported, and end the counting; the engine goes on."""
+
+    def __init__(self, engine: Engine, name: str | None) -> None:
+        """Count from here on, under `name` or, where it is None, that of the pool, the engine or the database."""
+        self.name = name or engine.pool.logging_name or engine.logging_name or engine.url.database or "default"
+        self._on = True
+        self._processes: dict[int, _PoolOfProcess] = {}
+        self._plain_class = type(engine.pool)
+        self._class = _counting(self._plain_class, self)
+        self._listeners = {"checkin": self._on_checkin, "close": self._on_gone, "detach": self._on_gone}
+        try:
+            engine.pool.__class__ = self._class  # dispose() makes the next pool of it, too
+        except TypeError as fault:
+            self._fail(fault)
+        for event_name, listener in self._listeners.items():
+            event.listen(engine, event_name, listener)
+        self._end = finalize(engine, _end, self._processes)
+        self._end.atexit = False
+
+    def remove(self, engine: Engine) -> None:
+        """Count no more, and let the gauges be as if the pool had ended."""
+        self._on = False
+        for event_name, listener in self._listeners.items():
+            event.remove(engine, event_name, listener)
+        if type(engine.pool) is self._class:
+            engine.pool.__class__ = self._plain_class
+        self._end()
+
+    def of_process(self, pool: Any) -> "_PoolOfProcess | None":
+        """Return where `pool` counts in this process; None when it does not."""
+        if not self._on:
+            return None
+        counts = self._processes.get(_generation)
+        if counts is None:
+            try:
+                begun = _PoolOfProcess(self.name, pool)
+            except Exception as fault:
+                self._fail(fault)
+                return None
+            counts = self._processes.setdefault(_generation, begun)
+            if counts is not begun:  # another thread was first
+                begun.end()
+        return counts
+
+    def check_out(self, counts: "_PoolOfProcess", connection: Any) -> None:
+        """Take note that the pool has handed out `connection`."""
+        try:
+            place = connection.record_info.get(_PLACE)
+            if place is None:
+                place = connection.record_info[_PLACE] = _Place()
+            if self._on:
+                place.take(counts, "checked_out")
+        except Exception as fault:
+            self._fail(fault)
+
+    @staticmethod
+    def _on_checkin(dbapi_connection: Any, record: Any) -> None:
+        place = record.record_info.get(_PLACE)
+        if place is not None:
+            (place.leave if dbapi_connection is None else place.check_in)()
+
+    @staticmethod
+    def _on_gone(_dbapi_connection: Any, record: Any) -> None:
+        place = record.record_info.get(_PLACE)
+        if place is not None:
+            place.leave()
+
+    def _fail(self, fault: Exception) -> None:
+        self._on = False
+        report_fault("db_pool_series", fault)
+
+
+def _end(processes: "dict[int, _PoolOfProcess]") -> None:
+    for counts in processes.values():
+        counts.end()
+    processes.clear()
+
+
+def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
+    """Return the class of pools that extends `base` and counts in `series`."""
+    plain: Callable[[Any], Any] = base.connect
+
+    def connect(self: Any) -> Any:
+        counts = series.of_process(self)
+        if counts is None:
+            return plain(self)
+        counts.waiting.inc()
+        asked = time.perf_counter()
+        try:
+            connection = plain(self)
+        except PoolTimeoutError:
+            counts.timeouts.inc()
+            counts.wait.observe(time.perf_counter() - asked)
+            raise
+        finally:
+            counts.waiting.dec()
+        counts.wait.observe(time.perf_counter() - asked)
+        series.check_out(counts, connection)
+        return connection
+
+    members = {"__module__": base.__module__, "__qualname__": base.__qualname__, "connect": connect}
+    metaclass: Any = type(base)
+    counting: type[Any] = metaclass(base.__name__, (base,), members)
+    return counting
+
+
+class _PoolOfProcess:
+    """What one pool counts in one process. A child made by fork has one of its own."""
+
+    def __init__(self, name: str, pool: Any) -> None:
+        self._generation = _generation
+        self.places: WeakSet[_Place] = WeakSet()
+        self._open = 0
+        self._lock = threading.RLock()  # the garbage collector may take a place back while another one is taken
+        self._size: int | None = None
+        self._bounds: list[tuple[Gauge, int]] = []
+        self.connections = {state: _connections.labels(name, state) for state in ("checked_out", "idle")}
+        self.waiting = _waiting.labels(name)
+        self.wait = _wait.labels(name)
+        self.timeouts = _timeouts.labels(name)
+        self.overflow = _overflow.labels(name)
+        if isinstance(pool, QueuePool) and pool.size() > 0:  # 0 is no bound there
+            self._begin_bounds(name, pool.size(), getattr(pool, "_max_overflow", -1))
+
+    def _begin_bounds(self, name: str, size: int, max_overflow: int) -> None:
+        self._size = size
+        self._bounds.append((_size.labels(name), size))
+        if max_overflow >= 0:
+            self._bounds.append((_limit.labels(name), size + max_overflow))
+        for gauge, amount in self._bounds:
+            gauge.inc(amount)
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the process whose counts these are."""
+        return self._generation == _generation
+
+    def opened(self) -> None:
+        """Count one more connection."""
+        with self._lock:
+            self._open += 1
+            is_beyond = self._size is not None and self._open > self._size
+        if is_beyond:
+            self.overflow.inc()
+
+    def closed(self) -> None:
+        """Count one connection less."""
+        with self._lock:
+            was_beyond = self._size is not None and self._open > self._size
+            self._open -= 1
+        if was_beyond:
+            self.overflow.dec()
+
+    def end(self) -> None:
+        """Take everything back."""
+        if self.here:
+            for place in [*self.places]:
+                place.leave()
+            for gauge, amount in self._bounds:
+                gauge.dec(amount)
+            self._bounds.clear()
+
+
+class _Place:
+    """The part of one connection in the gauges. It is taken back when the pool forgets the connection's record."""
+
+    __slots__ = ("__weakref__", "_pool", "_state")
+
+    def __init__(self) -> None:
+        self._pool: _PoolOfProcess | None = None
+        self._state: str | None = None
+
+    def take(self, pool: _PoolOfProcess, state: str) -> None:
+        """Be in `state` from here on."""
+        if pool is not self._pool:
+            self.leave()
+            self._pool = pool
+            pool.places.add(self)
+        if self._state == state:
+            return
+        if self._state is None:
+            pool.opened()
+        else:
+            pool.connections[self._state].dec()
+        pool.connections[state].inc()
+        self._state = state
+
+    def check_in(self) -> None:
+        """Be idle from here on."""
+        if self._pool is not None and self._state is not None and self._pool.here:
+            self.take(self._pool, "idle")
+
+    def leave(self) -> None:
+        """Be in no state, as the connection is closed or has left the pool."""
+        if self._pool is not None and self._state is not None and self._pool.here:
+            self._pool.connections[self._state].dec()
+            self._pool.closed()
+        self._state = None
+
+    __del__ = leave
