@@ -127,7 +127,7 @@ lint: build ## formatting, static analysis, types, borders between the parts
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
-	@$(PY) -m mypy.stubtest reqtrail._native --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml \
+	@$(PY) -m mypy.stubtest reqtrail._native reqtrail._metrics_server --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml \
 	  --allowlist scripts/stubtest_allowlist.txt
 	@scripts/check_borders.sh $(EXTENSION)
 	@scripts/tidy.sh $(BUILD) $(JOBS)

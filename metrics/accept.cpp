@@ -17,10 +17,6 @@ std::string_view Trimmed(std::string_view text) noexcept {
   return text;
 }
 
-bool SameIgnoringCase(std::string_view a, std::string_view b) noexcept {
-  return std::ranges::equal(a, b, [](char x, char y) { return Lower(x) == Lower(y); });
-}
-
 // Takes what is before the next `separator` off the front.
 std::string_view TakePart(std::string_view& rest, char separator) noexcept {
   const std::size_t end = std::min(rest.find(separator), rest.size());
@@ -45,6 +41,10 @@ int Quality(std::string_view text) noexcept {
 
 }  // namespace
 
+bool SameIgnoringCase(std::string_view a, std::string_view b) noexcept {
+  return std::ranges::equal(a, b, [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
 ExpositionFormat ChooseFormat(std::string_view accept) noexcept {
   int open_metrics = 0;
   int text = 0;
@@ -67,6 +67,20 @@ ExpositionFormat ChooseFormat(std::string_view accept) noexcept {
     if (SameIgnoringCase(type, "text/plain")) text = std::max(text, quality);
   }
   return open_metrics > 0 && open_metrics >= text ? ExpositionFormat::kOpenMetrics : ExpositionFormat::kText;
+}
+
+bool AcceptsGzip(std::string_view accept_encoding) noexcept {
+  while (!accept_encoding.empty()) {
+    std::string_view range = TakePart(accept_encoding, ',');
+    const std::string_view coding = TakePart(range, ';');
+    int quality = kFullQuality;
+    while (!range.empty()) {
+      std::string_view value = TakePart(range, ';');
+      if (SameIgnoringCase(TakePart(value, '='), "q")) quality = Quality(Trimmed(value));
+    }
+    if (quality > 0 && (SameIgnoringCase(coding, "gzip") || coding == "*")) return true;
+  }
+  return false;
 }
 
 std::string_view ContentType(ExpositionFormat format) noexcept {

@@ -4,8 +4,8 @@
 
 #include "pyext/asgi_middleware.h"
 #include "pyext/instrument_fault.h"
-#include "pyext/metrics_module.h"
 #include "pyext/request_recorder.h"
+#include "pyext/segment_object.h"
 
 namespace py = pybind11;
 

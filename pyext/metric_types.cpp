@@ -12,8 +12,8 @@
 #include "metrics/names.h"
 #include "metrics/segment.h"
 #include "pyext/metric_arguments.h"
-#include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
+#include "pyext/segment_object.h"
 
 namespace reqtrail {
 namespace {

@@ -1,4 +1,4 @@
-# The pybind11 module reqtrail._native.
+# The modules of the Python package. _metrics_server is there only where civetweb is.
 find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
 find_package(pybind11 3.0 CONFIG REQUIRED)
 
@@ -25,9 +25,18 @@ pybind11_add_module(_native
   pyext/request_context.cpp
   pyext/request_headers.cpp
   pyext/request_recorder.cpp
+  pyext/segment_object.cpp
   worker_hooks/task_request_id.cpp)
 target_link_libraries(_native PRIVATE reqtrail_metrics reqtrail_log_sinks)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 # CPython's own macros (Py_RETURN_NONE, slot tables) convert between function pointers and void *.
 target_compile_options(_native PRIVATE -Wno-pedantic)
 install(TARGETS _native DESTINATION reqtrail)
+add_custom_target(python_modules DEPENDS _native)
+
+if(TARGET reqtrail_metrics_server)
+  pybind11_add_module(_metrics_server pyext/metrics_server_module.cpp pyext/segment_object.cpp)
+  target_link_libraries(_metrics_server PRIVATE reqtrail_metrics_server)
+  install(TARGETS _metrics_server DESTINATION reqtrail)
+  add_dependencies(python_modules _metrics_server)
+endif()

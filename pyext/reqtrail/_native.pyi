@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from logging import Formatter, Handler, LogRecord
 from typing import Any, final
@@ -55,7 +55,9 @@ class Segment:
         capacity_bytes: int = 67108864,
         max_series: int = 10000,
     ) -> None: ...
-    def render(self, accept: str = "") -> tuple[bytes, str]: ...
+    def render(
+        self, accept: str = "", names: Sequence[str] = [], processes: ServiceProcesses | None = None
+    ) -> tuple[bytes, str]: ...
     @property
     def path(self) -> str: ...
     @property
@@ -66,6 +68,12 @@ class Segment:
     def set_aside(self) -> int: ...
     @property
     def max_series(self) -> int: ...
+
+class ServiceProcesses:
+    def __init__(self, segment: Segment, runtime_name: str, runtime_labels: Sequence[tuple[str, str]]) -> None: ...
+    def enter_child(self) -> None: ...
+
+def accepts_gzip(accept_encoding: str) -> bool: ...
 
 class Counter:
     _name: str

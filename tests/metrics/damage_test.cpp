@@ -56,7 +56,7 @@ TEST_P(DamageTest, NeitherReadersNorWritersCrash) {
     const std::uint64_t slot = random() % header.constants.table_slots;
     const std::uint64_t nonsense = (static_cast<std::uint64_t>(random()) << 32U) | (random() % (used / 32));
     std::memcpy(bytes + header.constants.table_offset + (slot * sizeof(nonsense)), &nonsense, sizeof(nonsense));
-    EXPECT_TRUE(Expose(segment, ExpositionFormat::kOpenMetrics).ends_with("# EOF\n"));
+    EXPECT_TRUE(Expose(segment, {.format = ExpositionFormat::kOpenMetrics}).ends_with("# EOF\n"));
     Use(segment);
   }
 }
@@ -74,7 +74,7 @@ TEST_P(DamageTest, DamagedCountersOfTheHeaderAreNoDanger) {
     header.series.store(random());
     Use(segment);
     header.claimed.store(random() >> (random() % 64));
-    EXPECT_TRUE(Expose(segment, ExpositionFormat::kOpenMetrics).ends_with("# EOF\n"));
+    EXPECT_TRUE(Expose(segment, {.format = ExpositionFormat::kOpenMetrics}).ends_with("# EOF\n"));
   }
 }
 

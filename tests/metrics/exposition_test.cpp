@@ -24,7 +24,7 @@ class ExpositionTest : public testing::Test {
  protected:
   // Without the segment's own health, which every exposition ends with.
   [[nodiscard]] std::string Exposed(ExpositionFormat format) const {
-    const std::string text = Expose(*segment_, format);
+    const std::string text = Expose(*segment_, {.format = format});
     return text.substr(0, text.find("# HELP reqtrail_metrics_"));
   }
   [[nodiscard]] std::string Text() const { return Exposed(ExpositionFormat::kText); }
@@ -40,7 +40,7 @@ class ExpositionTest : public testing::Test {
 };
 
 TEST_F(ExpositionTest, AnEmptySegmentShowsItsOwnHealth) {
-  EXPECT_EQ(Expose(*segment_, ExpositionFormat::kOpenMetrics),
+  EXPECT_EQ(Expose(*segment_, {.format = ExpositionFormat::kOpenMetrics}),
             "# HELP reqtrail_metrics_segments_set_aside Metrics files that were not usable and were renamed when this "
             "one was "
             "made.\n"
@@ -51,7 +51,7 @@ TEST_F(ExpositionTest, AnEmptySegmentShowsItsOwnHealth) {
             "# TYPE reqtrail_metrics_series_dropped counter\n"
             "reqtrail_metrics_series_dropped_total 0\n"
             "# EOF\n");
-  const std::string text = Expose(*segment_, ExpositionFormat::kText);
+  const std::string text = Expose(*segment_, {.format = ExpositionFormat::kText});
   EXPECT_NE(text.find("# TYPE reqtrail_metrics_series_dropped_total counter\n"), std::string::npos);
   EXPECT_EQ(text.find("EOF"), std::string::npos);
 }
@@ -150,7 +150,7 @@ TEST_F(ExpositionTest, TheOverflowSeriesAppearsWhenItIsUsed) {
   EXPECT_EQ(Text().find("__overflow__"), std::string::npos);
   CounterOf(family, {"GET", "/other"}).Inc();
   EXPECT_NE(Text().find("hits_total{method=\"__overflow__\",handler=\"__overflow__\"} 1\n"), std::string::npos);
-  EXPECT_NE(Expose(*segment_, ExpositionFormat::kText).find("reqtrail_metrics_series_dropped_total 1\n"),
+  EXPECT_NE(Expose(*segment_, {.format = ExpositionFormat::kText}).find("reqtrail_metrics_series_dropped_total 1\n"),
             std::string::npos);
 }
 

@@ -139,7 +139,7 @@ TEST_F(GaugeTest, ModeAllHasASampleForEachPid) {
       *segment_,
       {.name = "jobs", .type = MetricType::kGauge, .label_names = kLabels, .gauge_mode = GaugeMode::kLiveAll});
   family.Gauge(values).Set(2);
-  const std::string text = Expose(*segment_, ExpositionFormat::kText);
+  const std::string text = Expose(*segment_, {.format = ExpositionFormat::kText});
   EXPECT_NE(text.find("# TYPE jobs gauge\njobs{handler=\"/a\",pid=\"" + std::to_string(::getpid()) + "\"} 2\n"),
             std::string::npos)
       << text;

@@ -119,7 +119,7 @@ TEST(ProcessesTest, TotalsOfThreadsAreExactWhileScraped) {
   const std::unique_ptr<Segment> segment = OpenOrFail(OptionsIn(directory));
   std::atomic<bool> stop = false;
   std::thread scraper([&] {
-    while (!stop) EXPECT_TRUE(Expose(*segment, ExpositionFormat::kOpenMetrics).ends_with("# EOF\n"));
+    while (!stop) EXPECT_TRUE(Expose(*segment, {.format = ExpositionFormat::kOpenMetrics}).ends_with("# EOF\n"));
   });
   std::vector<std::thread> threads;
   threads.reserve(4);
@@ -213,12 +213,12 @@ TEST(ProcessesTest, AThousandProcessesComeAndGoWithoutATrace) {
   const std::unique_ptr<Segment> segment = OpenOrFail(OptionsIn(directory));
   const Family hits = FamilyOrFail(*segment, kHits);
   CounterOf(hits, {"/"}).Inc();
-  const std::string before = Expose(*segment, ExpositionFormat::kText);
+  const std::string before = Expose(*segment, {.format = ExpositionFormat::kText});
   for (int i = 0; i < 1000; ++i) {
     ASSERT_EQ(ChildProcess([&] { CounterOf(hits, {"/"}).Inc(); }).Wait(), 0);
   }
   EXPECT_EQ(CounterOf(hits, {"/"}).Value(), 1001);
-  EXPECT_EQ(Expose(*segment, ExpositionFormat::kText).size(), before.size() + 3) << "1 became 1001, nothing else";
+  EXPECT_EQ(Expose(*segment, {.format = ExpositionFormat::kText}).size(), before.size() + 3) << "1 became 1001, nothing else";
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 """The metrics over HTTP, in a registry of prometheus_client, and seen from outside."""
 
-import gzip
-import http.client
 import os
 import subprocess
 import sys
@@ -14,7 +12,7 @@ from prometheus_client import Gauge as TheirGauge
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from reqtrail.metrics import Collector, Counter, Histogram, Segment, render, start_http_server
+from reqtrail.metrics import Collector, Counter, Histogram, Segment, render
 
 OPENMETRICS = "application/openmetrics-text"
 
@@ -30,37 +28,6 @@ def segment(tmp_path: Path) -> Segment:
 def run(code_or_module: list[str], directory: Path) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "REQTRAIL_METRICS_DIR": str(directory)}
     return subprocess.run([sys.executable, *code_or_module], env=environment, capture_output=True, timeout=60)
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_http_server_answers_what_it_should(segment: Segment, address: str) -> None:
-    server, thread = start_http_server(0, address, segment=segment)
-    try:
-        connection = http.client.HTTPConnection(address, server.server_port, timeout=30)
-
-        def ask(method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
-            response = connection.getresponse()
-            return response, response.read()
-
-        response, body = ask("GET", "/metrics", Accept_Encoding="gzip")
-        assert response.headers["Content-Encoding"] == "gzip"
-        assert b'hits_total{a="x"} 3\n' in gzip.decompress(body)
-        assert ask("GET", "/", Accept=OPENMETRICS)[1].endswith(b"# EOF\n")
-        response, body = ask("HEAD", "/metrics")
-        assert (response.status, body) == (200, b"")
-        assert int(response.headers["Content-Length"]) > 100
-        assert ask("POST", "/metrics")[0].status == 405
-        assert ask("GET", "/elsewhere")[0].status == 404
-        _, body = ask("GET", "/metrics?name[]=hits_total&name[]=wait_sum")
-        lines = body.decode().splitlines()
-        assert [line for line in lines if not line.startswith("#")] == ['hits_total{a="x"} 3', "wait_sum 1"]
-        assert "# TYPE wait histogram" in lines
-        assert "Accept-Encoding" not in ask("GET", "/", Accept_Encoding="gzip;q=0")[0].headers
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(60)
 
 
 def test_a_collector_shows_the_segment_in_their_registry(segment: Segment) -> None:

@@ -8,8 +8,9 @@ from reqtrail._native import LATENCY_BUCKETS, Segment
 from reqtrail.metrics._bridge import Collector
 from reqtrail.metrics._enum import Enum
 from reqtrail.metrics._exposition import generate_latest, render
+from reqtrail.metrics._http_server import start_http_server
 from reqtrail.metrics._segment import open_segment
-from reqtrail.metrics._serving import asgi_app, start_http_server, wsgi_app
+from reqtrail.metrics._serving import asgi_app, wsgi_app
 from reqtrail.metrics._types import Counter, Gauge, Histogram
 
 __all__ = [

@@ -1,6 +1,7 @@
 """To and from a registry of prometheus_client, which is imported when it is asked for."""
 
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from reqtrail._native import Segment
@@ -35,28 +36,33 @@ class Collector:
         """Yield the families as they are now. Raises what `open_segment()` raises."""
         from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-        from reqtrail.metrics._processes import without_own
-
         body, _ = (self._segment or open_segment()).render("application/openmetrics-text")
-        yield from text_string_to_metric_families(without_own(body).decode())  # type: ignore[no-untyped-call]  # untyped there
+        yield from text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]  # untyped there
 
 
 class _Rest:
     """What a registry has beyond the names that are shown already."""
 
-    def __init__(self, registry: Any, shown: set[str]) -> None:
+    def __init__(self, registry: Any, shown: set[str], names: Collection[str]) -> None:
         self._registry = registry
         self._shown = shown
+        self._names = names
 
     def collect(self) -> "Iterator[Metric]":
         for metric in self._registry.collect():
             names = {metric.name, *(sample.name for sample in metric.samples)}
-            if not {name.removesuffix("_total") for name in names} & self._shown:
-                yield metric
+            if {name.removesuffix("_total") for name in names} & self._shown:
+                continue
+            if self._names:
+                metric = copy.copy(metric)
+                metric.samples = [sample for sample in metric.samples if sample.name in self._names]
+                if not metric.samples:
+                    continue
+            yield metric
 
 
-def render_registry(registry: Any, body: bytes, is_open_metrics: bool) -> bytes:
-    """Return the metrics of a registry as text, without those whose names `body` has.
+def render_registry(registry: Any, body: bytes, is_open_metrics: bool, names: Collection[str]) -> bytes:
+    """Return the metrics of a registry as text, without those whose names `body` has. `names` as for `render()`.
 
     Raises ImportError without prometheus_client.
     """
@@ -65,7 +71,7 @@ def render_registry(registry: Any, body: bytes, is_open_metrics: bool) -> bytes:
     from prometheus_client.openmetrics.exposition import generate_latest as generate_open_metrics
 
     lines = (line.split(b" ", 3) for line in body.splitlines() if line.startswith(b"# TYPE "))
-    rest: Any = _Rest(registry, {line[2].decode().removesuffix("_total") for line in lines})
+    rest: Any = _Rest(registry, {line[2].decode().removesuffix("_total") for line in lines}, names)
     if is_open_metrics:
         text: bytes = generate_open_metrics(rest)  # type: ignore[no-untyped-call]  # untyped there
         return text.removesuffix(b"# EOF\n")

@@ -1,7 +1,6 @@
 """The metrics of the service as text: those of the segment, of its processes, and of a registry that is included."""
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from reqtrail._native import Segment
@@ -10,8 +9,6 @@ from reqtrail.metrics._bridge import render_registry
 from reqtrail.metrics._segment import open_segment
 
 _END = b"# EOF\n"
-_FAMILY = re.compile(rb"^# HELP ", re.MULTILINE)
-_SAMPLE_NAME = re.compile(rb"[^{ ]+")
 
 
 def render(
@@ -26,38 +23,15 @@ def render(
     prometheus_client.
     """
     shown = segment or open_segment()
-    body, content_type = shown.render(accept)
-    is_open_metrics = body.endswith(_END)
-    body = body.removesuffix(_END)
-    if segment is None:
-        body = _processes.show(body, is_open_metrics)
+    processes = _processes.entered() if segment is None else None
+    body, content_type = shown.render(accept, list(names), processes)
     if include is not None:
-        body += render_registry(include, body, is_open_metrics)
-    if names:
-        body = b"".join(_only(body, {name.encode() for name in names}))
-    return (body + _END if is_open_metrics else body), content_type
+        is_open_metrics = body.endswith(_END)
+        body = body.removesuffix(_END)
+        body += render_registry(include, body, is_open_metrics, names) + (_END if is_open_metrics else b"")
+    return body, content_type
 
 
 def generate_latest(segment: Segment | None = None) -> bytes:
     """Return all metrics in Prometheus text 0.0.4, as the function of prometheus_client does. Raises as `render()`."""
     return render(segment=segment)[0]
-
-
-def families(body: bytes) -> Iterator[bytes]:
-    """Yield the text of each family of a body without its end mark, HELP line included."""
-    starts = [match.start() for match in _FAMILY.finditer(body)]
-    for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
-        yield body[start:end]
-
-
-def _only(body: bytes, names: set[bytes]) -> Iterator[bytes]:
-    for family in families(body):
-        lines = family.splitlines(keepends=True)
-        samples = [line for line in lines if not line.startswith(b"#") and _name_of(line) in names]
-        if samples:
-            yield b"".join(line for line in lines if line.startswith(b"#")) + b"".join(samples)
-
-
-def _name_of(line: bytes) -> bytes:
-    match = _SAMPLE_NAME.match(line)
-    return match.group() if match else b""

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from reqtrail._native import Segment
-from reqtrail.metrics._processes import without_own
 
 
 class SegmentUnreadableError(Exception):
@@ -36,7 +35,7 @@ def read_segment(service: str, directory: str | os.PathLike[str] | None = None, 
                 segment = Segment(service, private)
                 if not copy.samefile(f"/proc/self/fd/{held.fileno()}"):
                     raise SegmentUnreadableError(f"{path} is no metrics segment of this version of reqtrail")
-                return without_own(segment.render(accept)[0])
+                return segment.render(accept)[0]
         except (OSError, ValueError) as error:
             raise SegmentUnreadableError(f"cannot read {path}: {error}") from error
 

@@ -1,16 +1,11 @@
-"""The metrics over HTTP: as an ASGI or WSGI application, and by a server of its own for processes without one."""
+"""The metrics over HTTP, as an ASGI or a WSGI application."""
 
 import gzip
-import socket
-import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from socketserver import ThreadingMixIn  # isort: skip
-
-from reqtrail._native import Segment
+from reqtrail._native import Segment, accepts_gzip
 from reqtrail.metrics._exposition import render
 
 _Message = MutableMapping[str, Any]
@@ -20,15 +15,6 @@ _AsgiApp = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]
 _WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _Answer = tuple[int, list[tuple[str, str]], bytes]
 _REASONS = {200: "200 OK", 404: "404 Not Found", 405: "405 Method Not Allowed"}
-_PATIENCE_SECONDS = 30
-
-
-def _accepts_gzip(accept_encoding: str) -> bool:
-    for item in accept_encoding.lower().split(","):
-        coding, _, parameters = item.partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
 
 
 def _answer(
@@ -39,7 +25,7 @@ def _answer(
     names = parse_qs(query).get("name[]", [])
     body, content_type = render(accept, segment=segment, names=names, include=include)
     headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
-    if _accepts_gzip(accept_encoding):
+    if accepts_gzip(accept_encoding):
         body = gzip.compress(body, compresslevel=1)
         headers.append(("Content-Encoding", "gzip"))
     headers.append(("Content-Length", str(len(body))))
@@ -87,43 +73,3 @@ def wsgi_app(*, segment: Segment | None = None, include: Any = None) -> _WsgiApp
         return [body]
 
     return metrics
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = _PATIENCE_SECONDS
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
-        """Say nothing: scrapes are frequent and dull."""
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-def start_http_server(
-    port: int, addr: str = "127.0.0.1", *, segment: Segment | None = None, include: Any = None
-) -> tuple[WSGIServer, threading.Thread]:
-    """Serve the metrics at / and /metrics from a thread of this process; other paths get 404.
-
-    `addr` is an address of this host, IPv4 or IPv6 (`::1`), or a name of it; `port` 0 takes a free one. Returns the
-    server, whose `server_port` is the port and whose `shutdown()` and `server_close()` end it, and its thread. Raises
-    OSError when it cannot listen there.
-    """
-    metrics = wsgi_app(segment=segment, include=include)
-
-    def at_its_path(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "/") in ("", "/", "/metrics"):
-            return metrics(environ, start_response)
-        start_response(_REASONS[404], [("Content-Length", "0")])
-        return [b""]
-
-    family = socket.getaddrinfo(addr, port, type=socket.SOCK_STREAM)[0][0]
-    server_class = _Server6 if family == socket.AF_INET6 else _Server
-    server = make_server(addr, port, at_its_path, server_class, handler_class=_Handler)
-    thread = threading.Thread(target=server.serve_forever, name="reqtrail-metrics", daemon=True)
-    thread.start()
-    return server, thread
