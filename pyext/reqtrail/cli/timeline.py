@@ -1,0 +1,148 @@
+"""What is known about one request, in the order of time: the model that every source fills and every output reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+Kind = Literal["request", "task", "database", "statement", "lock", "error", "log", "exemplar"]
+
+_ORDER: dict[str, int] = {
+    "request": 0,
+    "task": 1,
+    "database": 2,
+    "statement": 3,
+    "lock": 4,
+    "error": 5,
+    "log": 6,
+    "exemplar": 7,
+}
+_MIN_GAP = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened for the request: a span of time, or a moment."""
+
+    kind: Kind
+    name: str
+    """One line for a person."""
+    source: str
+    """Where it is known from."""
+    start: datetime
+    """With a time zone, as `end`."""
+    end: datetime | None = None
+    """None for a moment."""
+    failed: bool = False
+    running: bool = False
+    """It had not ended when it was seen; `end` is then that moment."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def duration_ms(self) -> float | None:
+        """How long it took, in milliseconds; None for a moment."""
+        return None if self.end is None else milliseconds(self.end - self.start)
+
+    @property
+    def last(self) -> datetime:
+        """When it ended, or happened."""
+        return self.end or self.start
+
+
+@dataclass(frozen=True)
+class StatementTotal:
+    """What one statement cost the request in all its calls."""
+
+    queryid: int | None
+    calls: int
+    total_ms: float
+    max_ms: float
+    rows: int
+    text: str | None
+    """The normalised text, where pg_stat_statements knows it."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time in which neither the request nor a task of it ran."""
+
+    start: datetime
+    end: datetime
+    before: Event
+    """What ended last before it."""
+    after: Event
+    """What ended it."""
+
+    @property
+    def duration_ms(self) -> float:
+        """In milliseconds."""
+        return milliseconds(self.end - self.start)
+
+    @property
+    def reason(self) -> str:
+        """What was waited for, as far as is known."""
+        if self.after.kind != "task":
+            return "nothing is known of this time"
+        task = self.after.details.get("task", "the task")
+        if self.before.kind == "task" and self.before.details.get("state") == "RETRY":
+            return f"until the retry of {task}"
+        return f"in the queue: {task} was not started yet"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All events of a request, the earliest first."""
+
+    events: Sequence[Event]
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Timeline:
+        """Sort what the sources found; what two of them told alike is in it once."""
+        seen: dict[tuple[object, ...], Event] = {}
+        for event in events:
+            seen.setdefault((event.kind, event.name, event.start, event.end), event)
+        return cls(sorted(seen.values(), key=lambda event: (event.start, _ORDER[event.kind])))
+
+    def of_kind(self, *kinds: Kind) -> list[Event]:
+        """The events of these kinds."""
+        return [event for event in self.events if event.kind in kinds]
+
+    @property
+    def placed(self) -> list[Event]:
+        """The events whose time is that of the request. An exemplar's is when it was scraped."""
+        return [event for event in self.events if event.kind != "exemplar"]
+
+    @property
+    def start(self) -> datetime | None:
+        """When the first of them began; None without any."""
+        return min((event.start for event in self.placed), default=None)
+
+    @property
+    def end(self) -> datetime | None:
+        """When the last of them ended; None without any."""
+        return max((event.last for event in self.placed), default=None)
+
+    @property
+    def duration_ms(self) -> float:
+        """From the first to the last, in milliseconds."""
+        return milliseconds(self.end - self.start) if self.start and self.end else 0.0
+
+    def gaps(self) -> list[Gap]:
+        """The times between the request and its tasks in which none of them ran, from 1 ms on."""
+        found: list[Gap] = []
+        before: Event | None = None
+        for event in sorted(self.of_kind("request", "task"), key=lambda span: span.start):
+            if event.end is None:
+                continue
+            if before is not None and event.start - before.last >= _MIN_GAP:
+                found.append(Gap(before.last, event.start, before, event))
+            if before is None or event.end > before.last:
+                before = event
+        return found
+
+
+def milliseconds(time: timedelta) -> float:
+    """The length of a time in milliseconds."""
+    return time / timedelta(milliseconds=1)

@@ -1,0 +1,88 @@
+"""One running example application for all tests of the command, with everything to look at that a server can have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devstack.commandcenter import CommandCenter
+from devstack.prometheus import Prometheus
+from tests.cli.command import Done, reqtrail
+
+_SERVER_SETTINGS: dict[str, str | int] = {
+    "shared_preload_libraries": "pg_stat_requests,pg_stat_statements",
+    "logging_collector": "on",
+    "log_destination": "stderr,csvlog,jsonlog",
+    "log_filename": "postgresql.log",
+    "log_file_mode": "0644",
+    "log_lock_waits": "on",
+    "deadlock_timeout": "100ms",
+    "log_min_duration_statement": "100ms",
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """The example application, and a Prometheus that scrapes it."""
+
+    stack: CommandCenter
+    prometheus: Prometheus
+
+    @property
+    def dsn(self) -> str:
+        return self.stack.postgres.dsn("commandcenter")
+
+    def server_log(self, kind: str) -> Path:
+        """The server's log as "log" (text), "csv" or "json"."""
+        return self.stack.postgres.data / "log" / f"postgresql.{kind}"
+
+    @property
+    def application_logs(self) -> list[str]:
+        """The options that name the logs of API and worker."""
+        return ["--logs", str(self.stack.directory / "*.log")]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("cli")
+    with CommandCenter(folder / "stack") as stack:
+        stack.postgres.configure(_SERVER_SETTINGS)
+        stack.postgres.restart()
+        with stack.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+        with Prometheus(folder / "prometheus", {"api": [f"127.0.0.1:{stack.api_port}"]}) as prometheus:
+            yield Site(stack, prometheus)
+        stack.stop()
+        fatal_lines = stack.postgres.fatal_log_lines()
+        stack.remove()
+        assert fatal_lines == []
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.stack.url, timeout=60) as connected:
+        yield connected
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Done]:
+    """Runs the command in an empty folder of its own."""
+    return lambda *arguments, **options: reqtrail(*arguments, folder=tmp_path, **options)
+
+
+@pytest.fixture
+def run_until(run: Callable[..., Done]) -> Callable[..., Done]:
+    """Runs the command until what it prints is so: log lines and scrapes come a moment after the answer."""
+
+    def repeat(happened: Callable[[Done], bool], *arguments: str | Path) -> Done:
+        deadline = time.monotonic() + 60
+        while not happened(done := run(*arguments)):
+            assert time.monotonic() < deadline, (done.code, done.out, done.err)
+        return done
+
+    return repeat
