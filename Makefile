@@ -142,6 +142,18 @@ format: setup ## rewrite C++ and Python in the project's format
 bench: build ## measure beside the peers; prints a table and writes build/bench/*.json
 	@$(PY) -m tests.performance
 
+.PHONY: wheel
+wheel: setup ## build/dist: the source distribution, and a manylinux wheel for the Python in use
+	@packaging/wheel/build.sh $(VENV) $(BUILD)/dist
+
+.PHONY: deb
+deb: setup ## build/dist: Debian packages of the extension
+	@packaging/deb/build.sh $(BUILD)/dist
+
+.PHONY: pgxn
+pgxn: ## build/dist: the release archive of the extension
+	@packaging/pgxn/archive.sh $(BUILD)/dist
+
 .PHONY: clean
 clean: ## delete all that was built, the virtual environment too
 	@for tree in $(BUILD)/pgtree $(BUILD)/pgtree-asan; do [[ ! -L $$tree ]] || rm -rf "$$(readlink -f $$tree)"; done

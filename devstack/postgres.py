@@ -12,7 +12,7 @@ from types import TracebackType
 
 import psycopg
 
-from devstack.postgres_tree import bindir
+from devstack.postgres_tree import TREE, bindir
 from devstack.process import ServerError, ServerProcess, free_port
 from devstack.unprivileged import make_reachable, remove, server_user
 
@@ -60,6 +60,7 @@ class Postgres:
         settings: Mapping[str, str | int] | None = None,
         detached: bool = False,
         wrapper: Sequence[str] = (),
+        tree: Path = TREE,
     ) -> None:
         """Initialise the cluster in `directory` (which is replaced) and start it.
 
@@ -68,6 +69,7 @@ class Postgres:
             settings: Settings for postgresql.conf, over the defaults of this module.
             detached: Let the server live on when this process ends.
             wrapper: A command that runs the server, such as valgrind with its options.
+            tree: The installation that it is of.
 
         Raises:
             ServerError: It did not start; the message carries the end of the server log.
@@ -76,6 +78,7 @@ class Postgres:
         self._directory = make_reachable(directory)
         self._detached = detached
         self._wrapper = wrapper
+        self._programs = bindir(tree)
         self.data = self._directory / "data"
         self.log = self._directory / "server.log"
         self.port = free_port()
@@ -86,7 +89,7 @@ class Postgres:
 
     def _initialise(self, settings: Mapping[str, str | int]) -> None:
         initdb: list[str | Path] = [
-            bindir() / "initdb",
+            self._programs / "initdb",
             "-D",
             self.data,
             "-U",
@@ -117,7 +120,7 @@ class Postgres:
             ServerError: It did not start.
         """
         self.process = ServerProcess(
-            [*self._wrapper, bindir() / "postgres", "-D", self.data],
+            [*self._wrapper, self._programs / "postgres", "-D", self.data],
             log=self.log,
             user=server_user(),
             cwd=Path("/"),
@@ -128,7 +131,7 @@ class Postgres:
         self.process.await_ready(self._answers, "postgres")
 
     def _answers(self) -> bool:
-        ask: list[str | Path] = [bindir() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ask: list[str | Path] = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ask, check=False).returncode == 0
 
     def stop(self) -> None:

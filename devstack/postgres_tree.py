@@ -20,42 +20,44 @@ from devstack.unprivileged import make_reachable
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TREE = REPOSITORY / os.environ.get("REQTRAIL_PGTREE", "build/pgtree")
+_EXTENSION = "pg_stat_requests"
 _PROGRAMS = ("postgres", "initdb", "pg_ctl", "psql", "pgbench", "pg_basebackup", "pg_isready")
 
 
-def bindir() -> Path:
-    """The folder of the private installation's programs.
+def bindir(tree: Path = TREE) -> Path:
+    """The folder of a private installation's programs.
 
     Raises:
         FileNotFoundError: It has not been made; `make build` does.
     """
-    found = sorted(TREE.resolve().glob("**/bin/postgres"))
+    found = sorted(tree.resolve().glob("**/bin/postgres"))
     if not found:
-        raise FileNotFoundError(f"no private PostgreSQL in {TREE}: run `make build`")
+        raise FileNotFoundError(f"no private PostgreSQL in {tree}: run `make build`")
     return found[0].parent
 
 
-def build(extension: Path, pg_config: str = "pg_config") -> None:
-    """Make the private installation anew, with `extension` (a shared library) and the scripts of sql/ in it."""
-    real = make_reachable(TREE)
-    places = {option: _ask(pg_config, option) for option in ("--bindir", "--pkglibdir", "--sharedir")}
-    common = Path(os.path.commonpath(list(places.values())))
-    own = {option: real / place.relative_to(common) for option, place in places.items()}
-    for folder in own.values():
-        folder.mkdir(parents=True, exist_ok=True)
+class PostgresTree:
+    """A private installation, made in an empty folder, without `pg_stat_requests` even if the system has it."""
 
-    for program in _PROGRAMS:
-        shutil.copy2(places["--bindir"] / program, own["--bindir"] / program)
-    _link_all(places["--pkglibdir"], own["--pkglibdir"], but=extension.name)
-    _link_all(places["--sharedir"], own["--sharedir"], but="extension")
-    extensions = own["--sharedir"] / "extension"
-    extensions.mkdir()
-    _link_all(places["--sharedir"] / "extension", extensions, but_prefix=extension.stem)
+    def __init__(self, folder: Path, pg_config: str = "pg_config") -> None:
+        """Make it."""
+        places = {option: _ask(pg_config, option) for option in ("--bindir", "--pkglibdir", "--sharedir")}
+        common = Path(os.path.commonpath(list(places.values())))
+        programs, self.libraries, shared = (folder / place.relative_to(common) for place in places.values())
+        self.extensions = shared / "extension"
+        for own in (programs, self.libraries, self.extensions):
+            own.mkdir(parents=True)
+        for program in _PROGRAMS:
+            shutil.copy2(places["--bindir"] / program, programs / program)
+        _link_all(places["--pkglibdir"], self.libraries, but_prefix=f"{_EXTENSION}.so")
+        _link_all(places["--sharedir"], shared, but_prefix="extension")
+        _link_all(places["--sharedir"] / "extension", self.extensions, but_prefix=_EXTENSION)
 
-    shutil.copy2(extension, own["--pkglibdir"] / extension.name)
-    for script in [*(REPOSITORY / "sql").glob("*.control"), *(REPOSITORY / "sql").glob(f"{extension.stem}--*.sql")]:
-        shutil.copy2(script, extensions / script.name)
-    real.chmod(0o755)
+    def add(self, library: Path) -> None:
+        """Put the extension into it: its shared library, and the scripts of sql/."""
+        shutil.copy2(library, self.libraries / f"{_EXTENSION}.so")
+        for script in [*(REPOSITORY / "sql").glob("*.control"), *(REPOSITORY / "sql").glob(f"{_EXTENSION}--*.sql")]:
+            shutil.copy2(script, self.extensions / script.name)
 
 
 def _ask(pg_config: str, option: str) -> Path:
@@ -63,11 +65,13 @@ def _ask(pg_config: str, option: str) -> Path:
     return Path(answer.stdout.strip())
 
 
-def _link_all(source: Path, target: Path, but: str = "", but_prefix: str = "\0") -> None:
+def _link_all(source: Path, target: Path, but_prefix: str) -> None:
     for entry in source.iterdir():
-        if entry.name != but and not entry.name.startswith(but_prefix):
+        if not entry.name.startswith(but_prefix):
             (target / entry.name).symlink_to(entry)
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    real = make_reachable(TREE)
+    PostgresTree(real).add(Path(sys.argv[1]))
+    real.chmod(0o755)

@@ -1,18 +1,20 @@
 """The current request id on every transaction of a SQLAlchemy engine, without a round trip of its own."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.base import OptionEngine
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reqtrail._enabled import enabled
 from reqtrail._pool_series import PoolSeries
 from reqtrail.begin import BeginRider
 from reqtrail.sql_comment import Commenter, Tags, check_mode
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine  # needs greenlet, which a synchronous application may not have
 
 __all__ = ["install", "uninstall"]
 
@@ -85,7 +87,7 @@ _installations: "WeakKeyDictionary[Engine, _Installation]" = WeakKeyDictionary()
 
 
 def install(
-    engine: Engine | AsyncEngine,
+    engine: "Engine | AsyncEngine",
     *,
     mode: str = "guc",
     tags: Tags = (),
@@ -116,7 +118,7 @@ def install(
         installation.count_pool(sync_engine, pool_metrics, pool_name)
 
 
-def uninstall(engine: Engine | AsyncEngine) -> None:
+def uninstall(engine: "Engine | AsyncEngine") -> None:
     """Undo `install`: from here on `engine`, with the connections in its pool, sends what it would send without,
     and its pool is not counted.
 
@@ -130,8 +132,7 @@ def uninstall(engine: Engine | AsyncEngine) -> None:
 
 
 def _sync_engine(engine: Any) -> Engine:
-    if isinstance(engine, AsyncEngine):
-        engine = engine.sync_engine
+    engine = getattr(engine, "sync_engine", engine)  # what an AsyncEngine is made of
     while isinstance(engine, OptionEngine):
         engine = engine._proxied
     if isinstance(engine, Engine):
