@@ -37,6 +37,10 @@ module: setup
 exporter: setup
 	@scripts/setup_go_tools.sh $(VENV) $(BUILD)/go
 
+.PHONY: grammars
+grammars: setup
+	@scripts/setup_grammars.sh $(VENV) $(BUILD)/grammars
+
 .PHONY: native
 native: setup
 	@[[ -f $(BUILD)/dev/build.ninja ]] || cmake --preset dev >/dev/null
@@ -100,7 +104,7 @@ test-sanitized: build
 	REQTRAIL_PG_PRELOAD=$$(clang++-19 -print-file-name=libclang_rt.asan-x86_64.so) $(PY) -m pytest -q tests/pg $(addprefix --deselect=tests/pg/test_faults.py::,$(MEMORY_TESTS))
 
 .PHONY: test-python
-test-python: build exporter
+test-python: build exporter grammars
 	@echo "test: Python, PostgreSQL and the whole trail"
 	@$(PY) -m pytest
 
@@ -127,6 +131,7 @@ lint: build ## formatting, static analysis, types, borders between the parts
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy --python-version 3.11 monitoring
 	@$(PY) -m mypy.stubtest reqtrail._native reqtrail._metrics_server --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml \
 	  --allowlist scripts/stubtest_allowlist.txt
 	@scripts/check_borders.sh $(EXTENSION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -23,8 +24,15 @@ _DATABASE = "commandcenter"
 class CommandCenter:
     """All servers of the example, started on free ports of 127.0.0.1 with their files in one folder."""
 
-    def __init__(self, directory: Path, *, detached: bool = False) -> None:
-        """Start everything and wait until each part answers. `directory` is replaced.
+    def __init__(
+        self, directory: Path, *, postgres_settings: Mapping[str, str | int] | None = None, detached: bool = False
+    ) -> None:
+        """Start everything and wait until each part answers.
+
+        Args:
+            directory: Replaced; holds all files.
+            postgres_settings: Settings of the server, over the defaults of `Postgres`.
+            detached: Let the servers live on when this process ends.
 
         Raises:
             ServerError: A server did not start; all that were started are stopped again.
@@ -32,6 +40,7 @@ class CommandCenter:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self.directory = directory.resolve()
+        self._postgres_settings = postgres_settings
         self._detached = detached
         self._started: list[Postgres | Redis | ServerProcess] = []
         try:
@@ -41,7 +50,8 @@ class CommandCenter:
             raise
 
     def _start(self) -> None:
-        self.postgres = Postgres(self.directory / "postgres", detached=self._detached)
+        settings = self._postgres_settings
+        self.postgres = Postgres(self.directory / "postgres", settings=settings, detached=self._detached)
         self._started.append(self.postgres)
         self.redis = Redis(self.directory / "redis", detached=self._detached)
         self._started.append(self.redis)

@@ -69,6 +69,15 @@ class Prometheus:
         result: list[dict[str, Any]] = self._api("query", query=expression)["result"]
         return result
 
+    def query_range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Return the series between two Unix times, `step` seconds apart: each with `metric` and `values`.
+
+        Raises ServerError where Prometheus refuses it.
+        """
+        parameters = {"query": expression, "start": start, "end": end, "step": step}
+        result: list[dict[str, Any]] = self._api("query_range", **parameters)["result"]
+        return result
+
     def exemplars(self, selector: str, start: float, end: float) -> list[dict[str, Any]]:
         """Return the exemplars of the series between two Unix times: each with `seriesLabels` and `exemplars`."""
         result: list[dict[str, Any]] = self._api("query_exemplars", query=selector, start=start, end=end)

@@ -4,6 +4,7 @@ import logging
 
 from celery import Celery
 from sqlalchemy import create_engine, func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import reqtrail
@@ -19,7 +20,9 @@ reqtrail.celery.install(celery_app)
 reqtrail.sqlalchemy.install(engine)
 
 
-@celery_app.task(name="commandcenter.sync_repository")  # type: ignore[untyped-decorator]  # Celery ships no types
+@celery_app.task(  # type: ignore[untyped-decorator]  # Celery ships no types
+    name="commandcenter.sync_repository", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=3
+)
 def sync_repository(repository_id: int) -> None:
     with Session(engine) as session, session.begin():
         repository = session.get_one(Repository, repository_id)
