@@ -1,4 +1,4 @@
-"""Where the panels change colour. Each of these limits belongs to an alert, and is the one in prometheus/alerts.yml."""
+"""Where the panels change colour. Each of these limits belongs to an alert, and is the one in prometheus/rules/."""
 
 ERROR_RATIO = 0.05
 SLOW_SECONDS = 1.0
@@ -14,6 +14,11 @@ LIMIT_OF_ALERT = {
     "HighErrorRate": ERROR_RATIO,
     "SlowAPIResponses": SLOW_SECONDS,
     "DatabasePoolExhausted": CONNECTIONS_RATIO,
+    "ApplicationPoolExhausted": POOL_RATIO,
+    "CeleryTaskFailureRate": TASK_FAILURE_RATIO,
+    "CeleryQueueBacklog": QUEUE_DEPTH,
+    "CeleryQueueWait": QUEUE_WAIT_SECONDS,
+    "PostgresLongTransaction": LONG_TRANSACTION_SECONDS,
     "DiskSpaceLow": DISK_FREE_RATIO,
 }
 """Alert -> the number that its expression compares with."""
