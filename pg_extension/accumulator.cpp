@@ -1,13 +1,15 @@
 #include "pg_extension/accumulator.h"
 
 #include <algorithm>
-#include <array>
-#include <ctime>
 
+#include "pg_extension/clock.h"
 #include "pg_extension/compat.h"
+#include "pg_extension/finished_request.h"
+#include "pg_extension/pending_events.h"
 #include "pg_extension/resource_usage.h"
 #include "pg_extension/ring.h"
 #include "pg_extension/settings.h"
+#include "pg_extension/visited_keys.h"
 
 namespace reqtrail::accumulator {
 namespace {
@@ -25,60 +27,61 @@ enum class Phase : unsigned char {
 enum class Attachment : unsigned char { kNotYet, kAttached, kGone };
 
 struct Part {
-  bool open = false;
   bool between_transactions = false;  // all there is are errors reported while no transaction was under way
   RequestKey key;
   std::uint64_t hash = 0;  // ring::Hash(key.id)
   std::int64_t since = 0;  // TimestampTz of the statement with which it was opened
-  Counters counters;       // but for block and WAL use, which is taken at the flush
-  ResourceUsage base;      // where block and WAL use starts
+  Work work;               // but for what ResourceUsage measures, which is taken at the flush
+  ResourceUsage base;      // where that starts
 };
 
-// The ids (keys) whose parts were closed before their transaction ended, to be told how it ended.
-struct Visited {
-  RequestKey key;
-  std::uint64_t hash = 0;
+// The statement that started last.
+struct Statement {
+  const void* identity = nullptr;
+  StatementText text;
+  std::uint64_t queryid = 0;
+  std::uint32_t calls = 0;      // 1 until it is counted as one
+  std::int64_t step_start = 0;  // when its step under way started
+  std::int64_t time = 0;        // nanoseconds in its finished steps
 };
-constexpr int kMaxVisited = 8;
 
 struct State {
   Part part;
-  bool id_changed = false;     // since Settle last looked
   bool base_is_valid = false;  // part.base is of the last flush and the id has not changed since
+  bool planning = false;       // a query of the client
   Phase phase = Phase::kBetween;
-  const void* statement = nullptr;  // identity of the statement that started last
-  const char* sent_text = nullptr;  // identity of the message that ran the statement that was done last
-  std::int64_t step_start = 0;      // nanoseconds: when its step under way started
-  std::int64_t statement_time = 0;  // nanoseconds: its finished steps
+  Statement statement;
+  const char* sent_text = nullptr;   // identity of the message that ran the statement that was done last
+  std::int64_t plan_start = 0;       // REQUIRES planning
+  std::int64_t commit_start = 0;     // of a commit inside of a statement; 0: none
+  std::int64_t begun_with_id = 0;    // when BEGIN came, if the id was in effect already and still is; 0: it did not
+  std::int64_t accounted_until = 0;  // until when the part knows what the transaction's time went into
   Attachment attachment = Attachment::kNotYet;
   Slot* slot = nullptr;  // of this backend, while attached; nullptr: it has none
-  int visited_count = 0;
-  std::array<Visited, kMaxVisited> visited;
+  VisitedKeys visited;
 };
 
 State state;
 
-std::int64_t MonotonicNanoseconds() noexcept {
-  timespec now{};
-  static_cast<void>(clock_gettime(CLOCK_MONOTONIC, &now));  // fails for no clock that exists
-  return (static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000) + now.tv_nsec;
-}
-
-void Flush() noexcept {
+void Flush(std::int64_t now) noexcept {
   Part& part = state.part;
-  const ResourceUsage now = ResourceUsage::Now();
-  now.AddDifference(part.base, part.counters);
-  part.base = now;
-  part.counters.first_seen = part.since;
-  part.counters.last_seen = GetCurrentTimestamp();
-  ring::Merge(part.key, part.hash, part.counters);
-  part.counters = Counters{};
+  Counters& counters = part.work.counters;
+  const ResourceUsage usage = ResourceUsage::Now();
+  usage.AddDifference(part.base, counters);
+  part.base = usage;
+  counters.first_seen = part.since;
+  counters.last_seen = clock::ToTimestamp(now);
+  counters.backends = BackendSet(MyProcPid);
+  ring::Merge(part.key, part.hash, part.work);
+  finished_request::LogIfLong(part.key, part.work);
+  part.work.Clear();
 }
 
 void OnBackendExit(int, Datum) {
   // Transactions have ended (they flush). What may be left are errors between transactions.
-  if (state.part.open && state.part.counters.errors > 0) Flush();
-  state.part.open = false;
+  if (detail::part_is_open && state.part.work.counters.errors > 0) Flush(clock::Now());
+  detail::part_is_open = false;
+  pending_events::Publish();
   if (state.slot != nullptr) state.slot->Clear();
   state.attachment = Attachment::kGone;
 }
@@ -98,15 +101,20 @@ bool Attach() noexcept {
 
 bool CanRecord() noexcept { return state.attachment == Attachment::kAttached || Attach(); }
 
+Progress ProgressOf(const Counters& counters) noexcept {
+  return {.statements = counters.statements,
+          .total_time = counters.total_time,
+          .idle_time = counters.idle_in_transaction_time,
+          .statement_start = state.phase == Phase::kStatement ? state.statement.step_start : 0};
+}
+
 void Publish() noexcept {
   if (state.slot == nullptr) return;
-  const Part& part = state.part;
-  state.slot->Publish(part.key, part.since, part.counters.statements, part.counters.total_time);
+  state.slot->Publish(state.part.key, state.part.since, ProgressOf(state.part.work.counters));
 }
 
 void PublishProgress() noexcept {
-  if (state.slot == nullptr) return;
-  state.slot->Progress(state.part.counters.statements, state.part.counters.total_time);
+  if (state.slot != nullptr) state.slot->Update(ProgressOf(state.part.work.counters));
 }
 
 // The role outside of SECURITY DEFINER functions: SET ROLE counts, a function's owner does not.
@@ -120,68 +128,85 @@ void FillKey(RequestKey& key, const RequestId& id) noexcept {
 
 void OpenPart(const RequestId& id) noexcept {
   Part& part = state.part;
-  part.open = true;
+  detail::part_is_open = true;
   part.between_transactions = false;
-  state.statement = nullptr;
+  state.statement.identity = nullptr;
   FillKey(part.key, id);
   part.hash = ring::Hash(id);
   part.since = GetCurrentStatementStartTimestamp();
+  state.accounted_until = state.begun_with_id != 0 ? state.begun_with_id : clock::MessageArrival();
+  state.begun_with_id = 0;
   if (!state.base_is_valid) part.base = ResourceUsage::Now();
 }
 
-bool IsVisited(const RequestKey& key) noexcept {
-  for (int i = 0; i < state.visited_count; ++i) {
-    if (state.visited[i].key.Equals(key)) return true;
-  }
-  return false;
+// The transaction waited for the client's next message, if that came after what is accounted for. REQUIRES: no
+// statement is under way.
+void CountIdleTime() noexcept {
+  const std::int64_t arrival = clock::MessageArrival();
+  if (arrival <= state.accounted_until) return;
+  state.part.work.counters.idle_in_transaction_time += arrival - state.accounted_until;
+  state.accounted_until = arrival;
 }
 
 // Closes a part before its transaction ends. When too many were, the transaction counts at once, its end unknown.
 void ClosePart() noexcept {
   Part& part = state.part;
-  if (!part.between_transactions && !IsVisited(part.key)) {
-    if (state.visited_count < kMaxVisited) {
-      Visited& visited = state.visited[state.visited_count++];
-      visited.key.Assign(part.key);
-      visited.hash = part.hash;
-    } else {
-      part.counters.transactions = 1;
-    }
+  if (!part.between_transactions) {
+    CountIdleTime();
+    if (!state.visited.Has(part.key) && !state.visited.Add(part.key, part.hash)) part.work.counters.transactions = 1;
   }
-  Flush();
-  part.open = false;
+  Flush(clock::Now());
+  detail::part_is_open = false;
   state.base_is_valid = true;
   if (state.slot != nullptr) state.slot->Clear();
 }
 
-void CountTransaction(const RequestKey& key, std::uint64_t hash, bool rolled_back) noexcept {
-  Counters counters;
-  counters.first_seen = GetCurrentStatementStartTimestamp();
-  counters.last_seen = GetCurrentTimestamp();
-  counters.transactions = 1;
-  counters.rollbacks = rolled_back ? 1 : 0;
-  ring::Merge(key, hash, counters);
+void CountTransaction(const RequestKey& key, std::uint64_t hash, std::int64_t now, bool rolled_back) noexcept {
+  Work work;
+  work.counters.first_seen = GetCurrentStatementStartTimestamp();
+  work.counters.last_seen = clock::ToTimestamp(now);
+  work.counters.transactions = 1;
+  work.counters.rollbacks = rolled_back ? 1 : 0;
+  work.counters.backends = BackendSet(MyProcPid);
+  ring::Merge(key, hash, work);
 }
 
 // The id was set inside the top-level statement that is just ending the transaction (a procedure): it has no part of
 // its own.
-void CountIdInEffect(const RequestId& id, bool rolled_back) noexcept {
+void CountIdInEffect(const RequestId& id, std::int64_t now, bool rolled_back) noexcept {
   RequestKey key;
   FillKey(key, id);
-  if (key.id.View() == state.part.key.id.View() || IsVisited(key)) return;
-  CountTransaction(key, ring::Hash(key.id), rolled_back);
+  if (key.id.View() == state.part.key.id.View() || state.visited.Has(key)) return;
+  CountTransaction(key, ring::Hash(key.id), now, rolled_back);
 }
 
 bool IsPartOf(const RequestId& id) noexcept {
   return state.part.key.id.View() == id.View() && state.part.key.role == RoleInEffect();
 }
 
-void CountTime() noexcept {
-  Counters& counters = state.part.counters;
-  const std::int64_t step = MonotonicNanoseconds() - state.step_start;
-  state.statement_time += step;
+std::uint32_t ClampRows(std::uint64_t rows) noexcept {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, UINT32_MAX));
+}
+
+void CountStep(std::uint64_t rows) noexcept {
+  Statement& statement = state.statement;
+  Counters& counters = state.part.work.counters;
+  const std::int64_t now = clock::Now();
+  const std::int64_t step = clock::Since(statement.step_start, now);
+  state.accounted_until = now;
+  statement.time += step;
   counters.total_time += step;
-  counters.max_time = std::max(counters.max_time, state.statement_time);
+  counters.max_time = std::max(counters.max_time, statement.time);
+  counters.rows += static_cast<std::int64_t>(rows);
+  counters.statements_dropped += state.part.work.statements.Add({.queryid = statement.queryid,
+                                                                 .total_time = step,
+                                                                 .calls = statement.calls,
+                                                                 .rows = ClampRows(rows),
+                                                                 .max_time = static_cast<float>(statement.time)});
+  statement.calls = 0;
+  if (statement.time >= SlowStatementThreshold()) {
+    pending_events::NoteSlowStatement(state.part.key, statement.queryid, statement.time, statement.text);
+  }
 }
 
 // Whether an error now is of a statement that failed before it could start: syntax, planning, permissions. After one
@@ -195,15 +220,16 @@ bool IsOfUnstartedStatement() noexcept {
 }  // namespace
 
 void RequestIdChanged() noexcept {
-  state.id_changed = true;
+  detail::id_changed = true;
+  state.begun_with_id = 0;
   state.base_is_valid = false;
 }
 
-void Settle() noexcept {
-  if (!state.id_changed || !CanRecord()) return;
-  state.id_changed = false;
-  const RequestId* id = RequestIdInEffect();
-  if (state.part.open) {
+void detail::SettleChange() noexcept {
+  if (!CanRecord()) return;
+  detail::id_changed = false;
+  const RequestId* id = RecordedRequestId();
+  if (detail::part_is_open) {
     if (id != nullptr && IsPartOf(*id)) return;
     ClosePart();
   }
@@ -212,51 +238,93 @@ void Settle() noexcept {
   Publish();
 }
 
-// Functions of their own so that what is untagged need not save registers for them.
-[[gnu::noinline]] static bool BeginTaggedStatement(const void* statement, bool first_step) noexcept {
+void BeginTransaction() noexcept {
+  Settle();
+  if (RecordedRequestId() != nullptr && !detail::part_is_open) state.begun_with_id = clock::MessageArrival();
+}
+
+// Makes the open part the one of the id and role now in effect, or opens it; `opened` tells which. Returns false if
+// work is recorded for none.
+static bool EnsurePart(bool* opened) noexcept {
   if (!CanRecord()) return false;
   Settle();
-  const RequestId* id = RequestIdInEffect();
+  const RequestId* id = RecordedRequestId();
   if (id == nullptr) return false;
-  if (state.part.open && state.part.key.role != RoleInEffect()) ClosePart();
-  const bool opened = !state.part.open;
-  if (opened) OpenPart(*id);
+  if (detail::part_is_open && state.part.key.role != RoleInEffect()) ClosePart();
+  *opened = !detail::part_is_open;
+  if (*opened) OpenPart(*id);
   state.part.between_transactions = false;
-  if (first_step) ++state.part.counters.statements;
-  if (first_step || state.statement != statement) state.statement_time = 0;
-  state.statement = statement;
+  CountIdleTime();
+  return true;
+}
+
+bool BeginStatement(const void* statement, bool first_step, const StatementText& text) noexcept {
+  bool opened = false;
+  if (!EnsurePart(&opened)) return false;
+  pending_events::Publish();
+  Statement& current = state.statement;
+  if (first_step) ++state.part.work.counters.statements;
+  if (first_step || current.identity != statement) {
+    current.time = 0;
+    current.calls = first_step ? 1 : 0;
+    current.queryid = text.Identity();
+  }
+  current.identity = statement;
+  current.text = text;
+  current.step_start = clock::Now();
   state.phase = Phase::kStatement;
+  state.planning = false;
   if (opened) {
     Publish();
   } else {
     PublishProgress();
   }
-  state.step_start = MonotonicNanoseconds();
   return true;
 }
 
-bool BeginStatement(const void* statement, bool first_step) noexcept {
-  if (RequestIdInEffect() == nullptr && !state.part.open) return false;
-  return BeginTaggedStatement(statement, first_step);
-}
-
-void EndStatement(bool failed) noexcept {
-  CountTime();
-  PublishProgress();
+void EndStatement(bool failed, std::uint64_t rows) noexcept {
+  CountStep(rows);
   state.phase = failed ? Phase::kFailed : Phase::kDone;
   state.sent_text = debug_query_string;
+  PublishProgress();
 }
 
 bool ResumeStatement(const void* statement) noexcept {
-  if (!state.part.open || state.statement != statement) return false;
+  if (!detail::part_is_open || state.statement.identity != statement) return false;
   state.phase = Phase::kStatement;
-  state.step_start = MonotonicNanoseconds();
+  state.statement.step_start = clock::Now();
   return true;
 }
 
-void AddRows(std::uint64_t rows) noexcept { state.part.counters.rows += static_cast<std::int64_t>(rows); }
+bool RecordsNested() noexcept { return TracksNested() && detail::part_is_open && state.phase == Phase::kStatement; }
+
+void AddNested(const StatementText& text, bool first_step, std::int64_t nanoseconds, std::uint64_t rows) noexcept {
+  Work& work = state.part.work;
+  work.counters.statements_dropped += work.statements.Add({.queryid = text.Identity(),
+                                                           .total_time = nanoseconds,
+                                                           .calls = first_step ? 1U : 0U,
+                                                           .rows = ClampRows(rows),
+                                                           .max_time = static_cast<float>(nanoseconds)});
+}
+
+bool BeginPlanning() noexcept {
+  bool opened = false;
+  if (state.planning || !EnsurePart(&opened)) return false;
+  if (opened) Publish();
+  state.planning = true;
+  state.plan_start = clock::Now();
+  return true;
+}
+
+void EndPlanning() noexcept {
+  const std::int64_t now = clock::Now();
+  state.part.work.counters.plan_time += clock::Since(state.plan_start, now);
+  state.accounted_until = now;
+  state.planning = false;
+}
 
 void ExpectEnd() noexcept {
+  state.planning = false;
   // A transaction that already failed has ended as far as XACT events go.
   if (IsTransactionState()) state.phase = Phase::kEnding;
 }
@@ -266,47 +334,73 @@ void ExpectStatement() noexcept {
   state.sent_text = debug_query_string;
 }
 
-void CountError(bool fatal) noexcept {
-  const RequestId* id = RequestIdInEffect();
-  if ((id == nullptr && !state.part.open) || !CanRecord()) return;
-  if (!state.part.open && id != nullptr) {
+void CountError(int sqlstate, const char* message, bool fatal) noexcept {
+  const RequestId* id = RecordedRequestId();
+  if ((id == nullptr && !detail::part_is_open) || !CanRecord()) return;
+  if (!detail::part_is_open && id != nullptr) {
     OpenPart(*id);
     state.part.between_transactions = !IsTransactionState();
   }
-  ++state.part.counters.errors;
-  if (IsOfUnstartedStatement() && !fatal) ++state.part.counters.statements;
+  if (state.planning) EndPlanning();
+  Counters& counters = state.part.work.counters;
+  ++counters.errors;
+  counters.last_sqlstate = sqlstate;
+  const bool of_statement = state.phase == Phase::kStatement || state.phase == Phase::kFailed;
+  pending_events::NoteError(state.part.key, of_statement ? state.statement.queryid : 0, sqlstate, message);
+  if (IsOfUnstartedStatement() && !fatal) ++counters.statements;
   if (state.phase == Phase::kFailed || state.phase == Phase::kEnding) state.phase = Phase::kBetween;
 }
 
+void BeginCommit() noexcept {
+  if (detail::part_is_open && state.phase == Phase::kStatement) state.commit_start = clock::Now();
+}
+
+// What the transaction's last time went into: waiting for the message that ended it, and the commit. A procedure's
+// commit is in the time of its statement as well.
+static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on) noexcept {
+  Counters& counters = state.part.work.counters;
+  std::int64_t commit_start = state.commit_start;
+  state.commit_start = 0;
+  if (!statement_goes_on) {
+    CountIdleTime();
+    commit_start = state.accounted_until;
+  }
+  if (!rolled_back && commit_start != 0) counters.commit_time += clock::Since(commit_start, now);
+  counters.transactions = 1;
+  counters.rollbacks = rolled_back ? 1 : 0;
+}
+
+// A function of its own so that what is untagged need not save registers for it.
 [[gnu::noinline]] static void EndTaggedTransaction(bool rolled_back) noexcept {
   // A procedure that commits is still a statement of its request, unless the backend is being terminated in it.
   const bool statement_goes_on = state.phase == Phase::kStatement && !proc_exit_inprogress;
-  if (state.phase == Phase::kStatement && !statement_goes_on) CountTime();
+  if (state.phase == Phase::kStatement && !statement_goes_on) CountStep(0);
   if (!statement_goes_on) state.phase = Phase::kBetween;
+  state.planning = false;
   if (!CanRecord()) return;
-  const RequestId* id = RequestIdInEffect();
-  Part& part = state.part;
-  if (!part.open && id != nullptr) OpenPart(*id);
-  if (part.open) {
-    part.counters.transactions = 1;
-    part.counters.rollbacks = rolled_back ? 1 : 0;
-    Flush();
-    state.base_is_valid = !state.id_changed;
+  pending_events::Publish();
+  const RequestId* id = RecordedRequestId();
+  const Part& part = state.part;
+  if (!detail::part_is_open && id != nullptr) OpenPart(*id);
+  const std::int64_t now = clock::Now();
+  if (detail::part_is_open) {
+    CountEnd(now, rolled_back, statement_goes_on);
+    Flush(now);
+    state.base_is_valid = !detail::id_changed;
   }
-  if (part.open && id != nullptr && state.id_changed) CountIdInEffect(*id, rolled_back);
-  for (int i = 0; i < state.visited_count; ++i) {
-    const Visited& visited = state.visited[i];
-    if (part.open && visited.key.Equals(part.key)) continue;
-    CountTransaction(visited.key, visited.hash, rolled_back);
+  if (detail::part_is_open && id != nullptr && detail::id_changed) CountIdInEffect(*id, now, rolled_back);
+  for (const VisitedKeys::Visited& visited : state.visited) {
+    if (detail::part_is_open && visited.key.Equals(part.key)) continue;
+    CountTransaction(visited.key, visited.hash, now, rolled_back);
   }
-  state.visited_count = 0;
+  state.visited.Clear();
   if (statement_goes_on) return;
-  part.open = false;
+  detail::part_is_open = false;
   if (state.slot != nullptr) state.slot->Clear();
 }
 
 void EndTransaction(bool rolled_back) noexcept {
-  if (RequestIdInEffect() == nullptr && !state.part.open && state.visited_count == 0) {
+  if (RecordedRequestId() == nullptr && !detail::part_is_open && state.visited.IsEmpty()) {
     state.phase = Phase::kBetween;
   } else {
     EndTaggedTransaction(rolled_back);

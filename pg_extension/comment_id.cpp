@@ -37,6 +37,11 @@ void detail::Take(const char* text) {
                             kRequestIdMaxBytes)));
 }
 
+void detail::TakeAhead(const char* text) noexcept {
+  const SqlCommentId found = FindRequestId(text, BackslashEscapes());
+  if (found.source != SqlCommentId::Source::kNone && found.fault == nullptr) Use(found.View());
+}
+
 void detail::Forget() noexcept {
   detail::taken = false;
   warned = false;

@@ -15,22 +15,64 @@
 namespace reqtrail::comment_id {
 
 namespace detail {
-inline bool taken = false;  // an id from a comment in this transaction, or a refusal
+inline bool taken = false;                // an id from a comment in this transaction, or a refusal
+inline const char* nothing_in = nullptr;  // the text that LookAhead saw last, if there was nothing in it
 void Take(const char* text);
+void TakeAhead(const char* text) noexcept;
 void Forget() noexcept;
 }  // namespace detail
+
+/// Whether a text of the client plainly has nothing to look at, as a few instructions can tell. `location` and `length`
+/// are those of a statement in it.
+inline bool PlainlyHasNothing(const char* text, int location, int length) {
+  if (!reqtrail::detail::comments_count) return true;
+  // The length is known where a semicolon ends the statement. If that ends the text too, it need not be read to its
+  // end.
+  if (length <= 0 || text[0] <= '/') return false;
+  const char* end = text + location + length;
+  const bool ends_text = end[0] == ';' && (end[1] == '\0' || (end[1] == '\n' && end[2] == '\0'));
+  return ends_text && end[-1] != '/' && !reqtrail::detail::IsSqlSpace(end[-1]);
+}
+
+/// Whether a text has nothing to look at.
+inline bool HasNothing(const char* text, int location, int length) {
+  return PlainlyHasNothing(text, location, length) || !MayNameRequestId(text);
+}
+
+/// What was planned has started, or will not start any more.
+inline void ForgetPlanned() noexcept { detail::nothing_in = nullptr; }
+
+/// Whether the planner saw that there is nothing in this text, and no other came since.
+inline bool PlannedWithNothing(const char* text) noexcept { return text == detail::nothing_in; }
+
+/// The client's statement that is planned has nothing to look at.
+inline void NotePlannedWithNothing(const char* text) noexcept { detail::nothing_in = text; }
+
+/// A statement of the client is about to be planned: takes the id of its comments, so that planning counts for it. Says
+/// nothing of what is no id; Look does, when the statement starts. REQUIRES: as Look.
+inline void LookAhead(const char* text, int location, int length) noexcept {
+  ForgetPlanned();
+  if (HasNothing(text, location, length)) {
+    NotePlannedWithNothing(text);
+  } else {
+    detail::TakeAhead(text);
+  }
+}
 
 /// A statement of the client is about to start, or BEGIN. REQUIRES: it is a top-level one, and text is what the client
 /// sent with it. May report a WARNING, once in a transaction, of an id that is none.
 inline void Look(const char* text, const PlannedStmt* statement) {
-  if (!reqtrail::detail::comments_count) return;
-  // Its length is known where a semicolon ends it. If that ends the text too, the text need not be read to its end.
-  if (statement->stmt_len > 0 && text[0] > '/') {
-    const char* end = text + statement->stmt_location + statement->stmt_len;
-    const bool ends_text = end[0] == ';' && (end[1] == '\0' || (end[1] == '\n' && end[2] == '\0'));
-    if (ends_text && end[-1] != '/' && !reqtrail::detail::IsSqlSpace(end[-1])) return;
+  ForgetPlanned();
+  if (!HasNothing(text, statement->stmt_location, statement->stmt_len)) detail::Take(text);
+}
+
+/// As Look, for what the planner has just planned.
+inline void LookAtPlanned(const char* text, const PlannedStmt* statement) {
+  if (PlannedWithNothing(text)) {
+    ForgetPlanned();
+  } else {
+    Look(text, statement);
   }
-  if (MayNameRequestId(text)) detail::Take(text);
 }
 
 /// As Look, for a statement that failed before it could start. REQUIRES: a transaction is under way. Reports nothing;

@@ -19,6 +19,16 @@
 #define REQTRAIL_EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
 #endif
 
+/// The planner hook's parameters, and how they are passed on: 19 added the state of EXPLAIN.
+#if PG_VERSION_NUM >= 190000
+#define REQTRAIL_PLANNER_PARAMETERS \
+  Query *query, const char *text, int cursor_options, ParamListInfo parameters, ExplainState *explain
+#define REQTRAIL_PLANNER_ARGUMENTS query, text, cursor_options, parameters, explain
+#else
+#define REQTRAIL_PLANNER_PARAMETERS Query *query, const char *text, int cursor_options, ParamListInfo parameters
+#define REQTRAIL_PLANNER_ARGUMENTS query, text, cursor_options, parameters
+#endif
+
 /// 18 shows a module's name and version in pg_get_loaded_modules().
 #if PG_VERSION_NUM >= 180000
 #define REQTRAIL_MODULE_MAGIC(name_text, version_text) PG_MODULE_MAGIC_EXT(.name = name_text, .version = version_text)
@@ -39,7 +49,7 @@ inline int ProcessNumber() {
 }
 
 /// Memory for a setting's value or `extra`: plain malloc before 16. Returns nullptr when there is none.
-inline void* AllocateForSetting(std::size_t bytes) {
+inline void *AllocateForSetting(std::size_t bytes) {
 #if PG_VERSION_NUM >= 160000
   return guc_malloc(LOG, bytes);
 #else
@@ -47,7 +57,7 @@ inline void* AllocateForSetting(std::size_t bytes) {
 #endif
 }
 
-inline void FreeForSetting(void* memory) {
+inline void FreeForSetting(void *memory) {
 #if PG_VERSION_NUM >= 160000
   guc_free(memory);
 #else
@@ -61,6 +71,32 @@ inline bool BackslashEscapes() {
   return false;
 #else
   return !standard_conforming_strings;
+#endif
+}
+
+/// A duration that the server measured, in nanoseconds: a struct timespec before 16.
+inline std::int64_t ToNanoseconds(const instr_time &duration) {
+#if PG_VERSION_NUM >= 160000
+  return INSTR_TIME_GET_NANOSEC(duration);
+#else
+  return (static_cast<std::int64_t>(duration.tv_sec) * 1'000'000'000) + duration.tv_nsec;
+#endif
+}
+
+/// Time that this backend has spent on shared and local blocks, in nanoseconds: told apart from 17 on.
+inline std::int64_t BlockReadTime() {
+#if PG_VERSION_NUM >= 170000
+  return ToNanoseconds(pgBufferUsage.shared_blk_read_time) + ToNanoseconds(pgBufferUsage.local_blk_read_time);
+#else
+  return ToNanoseconds(pgBufferUsage.blk_read_time);
+#endif
+}
+
+inline std::int64_t BlockWriteTime() {
+#if PG_VERSION_NUM >= 170000
+  return ToNanoseconds(pgBufferUsage.shared_blk_write_time) + ToNanoseconds(pgBufferUsage.local_blk_write_time);
+#else
+  return ToNanoseconds(pgBufferUsage.blk_write_time);
 #endif
 }
 

@@ -10,16 +10,21 @@ add_library(pg_stat_requests MODULE
   core/sql_comment.cpp
   pg_extension/accumulator.cpp
   pg_extension/comment_id.cpp
-  pg_extension/functions.cpp
+  pg_extension/event_functions.cpp
+  pg_extension/finished_request.cpp
   pg_extension/hooks.cpp
   pg_extension/log_lines.cpp
   pg_extension/module.cpp
+  pg_extension/pending_events.cpp
+  pg_extension/request_functions.cpp
   pg_extension/ring.cpp
   pg_extension/set_statement.cpp
   pg_extension/settings.cpp
   pg_extension/shard.cpp
   pg_extension/shared_state.cpp
-  pg_extension/slot.cpp)
+  pg_extension/slot.cpp
+  pg_extension/status_functions.cpp
+  pg_extension/top_statements.cpp)
 set_target_properties(pg_stat_requests PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 target_compile_definitions(pg_stat_requests PRIVATE _GNU_SOURCE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 target_include_directories(pg_stat_requests SYSTEM PRIVATE ${PG_includedir-server})

@@ -1,6 +1,7 @@
 #include "pg_extension/hooks.h"
 
 #include "pg_extension/accumulator.h"
+#include "pg_extension/clock.h"
 #include "pg_extension/comment_id.h"
 #include "pg_extension/compat.h"
 #include "pg_extension/log_lines.h"
@@ -14,17 +15,32 @@
 namespace reqtrail {
 namespace {
 
+planner_hook_type previous_planner = nullptr;
 ExecutorRun_hook_type previous_run = nullptr;
 ExecutorFinish_hook_type previous_finish = nullptr;
 ProcessUtility_hook_type previous_utility = nullptr;
 emit_log_hook_type previous_emit_log = nullptr;
 shmem_startup_hook_type previous_startup = nullptr;
 
-// How many executor or utility calls are under way. A statement is a top-level one at depth 0.
-int depth = 0;
+// How many utility statements are under way, and how many calls of the planner and the executor. A statement is a
+// top-level one where there are none of both.
+//
+// The second count is put right by whoever calls, not by PG_TRY, which would cost as much as all that is done for an
+// untagged statement. So it stays too high where an error goes all the way up to the client. That ends the transaction,
+// or leaves it to a ROLLBACK TO SAVEPOINT; at both, no planner and no executor can be under way.
+int utility_depth = 0;
+int query_depth = 0;
 
-// Outside of a portal, at depth 0, run only queries of deferred triggers (at commit) and of background workers.
-bool IsTopLevel() { return depth == 0 && ActivePortal != nullptr; }
+bool IsInside() { return (utility_depth | query_depth) != 0; }
+
+// REQUIRES: a transaction has ended, or is controlled by the client.
+void ForgetQueries() {
+  query_depth = 0;
+  comment_id::ForgetPlanned();
+}
+
+// Outside of a portal run only queries of deferred triggers (at commit) and of background workers.
+bool IsTopLevel() { return !IsInside() && ActivePortal != nullptr; }
 
 // A query at depth 0 need not be the portal's own: while that is only being started, functions already run to prune
 // partitions. And at commit a WITH HOLD cursor's rows are stored, by a portal whose statement was its declaration.
@@ -35,25 +51,54 @@ bool IsTopLevel(const QueryDesc* query) {
   return (ActivePortal->cursorOptions & CURSOR_OPT_HOLD) == 0 || ActivePortal->holdStore == nullptr;
 }
 
-// Runs `chain` one level deeper. Restores the depth, and ends the statement if it is a recorded one, also when `chain`
-// raises an error. `chain` must have a trivial destructor: an error longjmps over it.
+// Runs `chain`, a part of the executor, one level deeper.
 template <typename Chain>
-void RunNested(bool recorded, const Chain& chain) {
+void RunQuery(const Chain& chain) {
+  const int outer = query_depth;
+  query_depth = outer + 1;
+  chain();
+  query_depth = outer;
+  if (!IsInside()) accumulator::Settle();
+}
+
+// Runs `chain`, one level deeper as `*depth` counts, and ends the statement if it is a recorded one: also when `chain`
+// raises an error. `chain` returns the statement's rows, and must have a trivial destructor: an error longjmps over it.
+template <typename Chain>
+void RunGuarded(int* depth, bool recorded, const Chain& chain) {
   static_assert(std::is_trivially_destructible_v<Chain>);
+  const int outer_depth = *depth;
+  const int outer_queries = query_depth;
   volatile bool failed = true;
-  ++depth;
+  volatile std::uint64_t rows = 0;
+  *depth = outer_depth + 1;
   PG_TRY();
   {
-    chain();
+    rows = chain();
     failed = false;
   }
   PG_FINALLY();
   {
-    --depth;
-    if (recorded) accumulator::EndStatement(failed);
+    query_depth = outer_queries;
+    *depth = outer_depth;
+    if (recorded) accumulator::EndStatement(failed, rows);
   }
   PG_END_TRY();
-  if (depth == 0) accumulator::Settle();
+  if (!IsInside()) accumulator::Settle();
+}
+
+// Runs `chain`, which returns rows, as a statement inside of another.
+template <typename Chain>
+void RunNested(const StatementText& text, bool first_step, const Chain& chain) {
+  const std::int64_t start = clock::Now();
+  const std::uint64_t rows = chain();
+  if (accumulator::RecordsNested()) {
+    accumulator::AddNested(text, first_step, clock::Since(start, clock::Now()), rows);
+  }
+}
+
+PlannedStmt* CallPlanner(REQTRAIL_PLANNER_PARAMETERS) {
+  return previous_planner != nullptr ? previous_planner(REQTRAIL_PLANNER_ARGUMENTS)
+                                     : standard_planner(REQTRAIL_PLANNER_ARGUMENTS);
 }
 
 void CallRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
@@ -92,12 +137,6 @@ bool EndsTransaction(TransactionStmtKind kind) {
 // Savepoints and the second phase of two: refused when there is no such thing, which is no failed statement either.
 bool ControlsTransaction(TransactionStmtKind kind) { return !BeginsTransaction(kind) && !EndsTransaction(kind); }
 
-// A statement is about to start. Returns whether it is recorded, and then EndStatement must follow.
-bool Begin(const void* statement, const char* text, const PlannedStmt* planned, bool first_step) {
-  comment_id::Look(text, planned);
-  return accumulator::BeginStatement(statement, first_step);
-}
-
 // Rows as pg_stat_statements counts them for COPY, FETCH, CREATE TABLE AS, REFRESH; and for an EXECUTE, those of what
 // it runs.
 std::uint64_t RowsOf(const QueryCompletion* completion) {
@@ -126,11 +165,24 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
 [[gnu::noinline]] void RunUtility(PlannedStmt* planned, const char* text, bool read_only, ProcessUtilityContext context,
                                   ParamListInfo parameters, QueryEnvironment* environment, DestReceiver* destination,
                                   QueryCompletion* completion) {
-  const bool recorded = IsTopLevel() && Begin(planned, text, planned, true);
-  RunNested(recorded, [&] {
+  const StatementText statement(planned, text);  // `planned` may be freed meanwhile
+  const auto run = [&] {
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
-    if (recorded) accumulator::AddRows(RowsOf(completion));
-  });
+    return RowsOf(completion);
+  };
+  if (IsInside() && accumulator::RecordsNested()) {
+    RunGuarded(&utility_depth, false, [&] {
+      RunNested(statement, true, run);
+      return std::uint64_t{0};
+    });
+    return;
+  }
+  bool recorded = false;
+  if (IsTopLevel()) {
+    comment_id::Look(text, planned);
+    recorded = accumulator::MayRecord() && accumulator::BeginStatement(planned, true, statement);
+  }
+  RunGuarded(&utility_depth, recorded, run);
 }
 
 // As RunUtility, for what ControlsTransaction.
@@ -142,33 +194,89 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
   accumulator::ExpectStatement();
 }
 
+// The planner hook but for its short cut.
+[[gnu::noinline]] PlannedStmt* Plan(REQTRAIL_PLANNER_PARAMETERS) {
+  bool timed = false;
+  if (!IsInside()) {
+    if (text != nullptr) comment_id::LookAhead(text, query->stmt_location, query->stmt_len);
+    timed = accumulator::MayRecord() && accumulator::BeginPlanning();
+  }
+  const int outer = query_depth;
+  query_depth = outer + 1;
+  PlannedStmt* planned = CallPlanner(REQTRAIL_PLANNER_ARGUMENTS);
+  query_depth = outer;
+  if (timed) accumulator::EndPlanning();
+  return planned;
+}
+
+// The run hook but for its short cut.
+[[gnu::noinline]] void Run(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
+  const auto run = [&] {
+    CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
+    return query->estate->es_processed;
+  };
+  const bool first_step = !query->already_executed;
+  if (IsTopLevel(query)) {
+    comment_id::LookAtPlanned(query->sourceText, query->plannedstmt);
+    if (accumulator::MayRecord() &&
+        accumulator::BeginStatement(query, first_step, StatementText(query->plannedstmt, query->sourceText))) {
+      RunGuarded(&query_depth, true, run);
+      return;
+    }
+  } else if (accumulator::RecordsNested()) {
+    RunQuery([&] { RunNested(StatementText(query->plannedstmt, query->sourceText), first_step, run); });
+    return;
+  }
+  RunQuery(run);
+}
+
 void EndTransaction(bool rolled_back) {
   log_lines::TransactionEnds();
   accumulator::EndTransaction(rolled_back);
+  ForgetQueries();
   // A procedure that commits still belongs to the id of the comment on its CALL.
-  if (depth == 0) comment_id::TransactionEnded();
+  if (utility_depth == 0) comment_id::TransactionEnded();
 }
 
 }  // namespace
 
 extern "C" {
 
+static PlannedStmt* ReqtrailPlanner(REQTRAIL_PLANNER_PARAMETERS) {
+  if (IsInside() || text == nullptr || accumulator::MayRecord() ||
+      !comment_id::PlainlyHasNothing(text, query->stmt_location, query->stmt_len)) {
+    return Plan(REQTRAIL_PLANNER_ARGUMENTS);
+  }
+  comment_id::NotePlannedWithNothing(text);
+  query_depth = 1;
+  PlannedStmt* planned = CallPlanner(REQTRAIL_PLANNER_ARGUMENTS);
+  query_depth = 0;
+  return planned;
+}
+
 static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
-  const bool recorded =
-      IsTopLevel(query) && Begin(query, query->sourceText, query->plannedstmt, !query->already_executed);
-  RunNested(recorded, [&] {
-    CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
-    if (recorded) accumulator::AddRows(query->estate->es_processed);
-  });
+  if (IsInside() || accumulator::MayRecord() || !comment_id::PlannedWithNothing(query->sourceText)) {
+    Run(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
+    return;
+  }
+  comment_id::ForgetPlanned();
+  query_depth = 1;
+  CallRun(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
+  query_depth = 0;
+  accumulator::Settle();
 }
 
 static void ReqtrailExecutorFinish(QueryDesc* query) {
   if (!MayFireTriggers(query)) {
     CallFinish(query);
-    return;
+  } else if (IsTopLevel() && accumulator::ResumeStatement(query)) {
+    RunGuarded(&query_depth, true, [&] {
+      CallFinish(query);
+      return std::uint64_t{0};
+    });
+  } else {
+    RunQuery([&] { CallFinish(query); });
   }
-  const bool recorded = IsTopLevel() && accumulator::ResumeStatement(query);
-  RunNested(recorded, [&] { CallFinish(query); });
 }
 
 static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool read_only,
@@ -179,19 +287,23 @@ static void ReqtrailProcessUtility(PlannedStmt* planned, const char* text, bool 
   if (IsA(statement, TransactionStmt)) {
     // Nothing runs inside it. It may free `planned`.
     const TransactionStmtKind kind = reinterpret_cast<const TransactionStmt*>(statement)->kind;
-    if (depth == 0 && ControlsTransaction(kind)) {
-      RunControl(planned, text, read_only, context, parameters, environment, destination, completion);
-      return;
-    }
-    if (depth == 0 && EndsTransaction(kind)) accumulator::ExpectEnd();
-    if (depth == 0 && BeginsTransaction(kind)) {
-      comment_id::Look(text, planned);
-      accumulator::Settle();
+    if (utility_depth == 0) {
+      ForgetQueries();
+      if (ControlsTransaction(kind)) {
+        RunControl(planned, text, read_only, context, parameters, environment, destination, completion);
+        return;
+      }
+      if (EndsTransaction(kind)) {
+        accumulator::ExpectEnd();
+      } else {
+        comment_id::Look(text, planned);
+        accumulator::BeginTransaction();
+      }
     }
     CallUtility(planned, text, read_only, context, parameters, environment, destination, completion);
     return;
   }
-  if (depth == 0 && set_statement::SetsRequestId(statement)) {
+  if (!IsInside() && set_statement::SetsRequestId(statement)) {
     // Past the other libraries' hooks: to pg_stat_statements before 18, each id would be a statement of its own.
     if (!set_statement::Execute(statement, context == PROCESS_UTILITY_TOPLEVEL)) {
       standard_ProcessUtility(planned, text, read_only, context, parameters, environment, destination, completion);
@@ -207,10 +319,10 @@ static void ReqtrailEmitLog(ErrorData* error) {
   static bool counting = false;
   if (error->elevel >= ERROR && !counting) {
     counting = true;
-    if (depth == 0 && IsTransactionState() && debug_query_string != nullptr) {
+    if (!IsInside() && IsTransactionState() && debug_query_string != nullptr) {
       comment_id::LookAtFailed(debug_query_string);
     }
-    accumulator::CountError(error->elevel > ERROR);
+    accumulator::CountError(error->sqlerrcode, error->message, error->elevel > ERROR);
     counting = false;
   }
   log_lines::AddRequestId(error);
@@ -219,6 +331,8 @@ static void ReqtrailEmitLog(ErrorData* error) {
 
 static void ReqtrailTransactionEvent(XactEvent event, void*) {
   switch (event) {
+    case XACT_EVENT_PRE_COMMIT:
+    case XACT_EVENT_PRE_PREPARE: accumulator::BeginCommit(); break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_PREPARE: EndTransaction(false); break;
     case XACT_EVENT_ABORT: EndTransaction(true); break;
@@ -240,6 +354,8 @@ static void ReqtrailStartup() {
 }  // extern "C"
 
 void InstallHooks() {
+  previous_planner = planner_hook;
+  planner_hook = &ReqtrailPlanner;
   previous_run = ExecutorRun_hook;
   ExecutorRun_hook = &ReqtrailExecutorRun;
   previous_finish = ExecutorFinish_hook;

@@ -19,8 +19,10 @@ extern "C" {
 #include "executor/instrument.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/planner.h"
 #include "parser/parser.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
@@ -37,4 +39,5 @@ extern "C" {
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "utils/wait_event.h"
 }

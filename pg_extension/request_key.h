@@ -58,18 +58,16 @@ inline std::uint64_t MultiplyAndFold(std::uint64_t a, std::uint64_t b) noexcept 
 
 }  // namespace detail
 
-/// A seeded 64-bit hash of an id (the construction of wyhash: 16 bytes a multiplication). It depends on the id alone,
-/// so that all keys of one request meet in one shard and in one probe chain. The seed is random per server start:
-/// clients choose ids, and shall not be able to choose chains. REQUIRES: id is not empty.
-[[nodiscard]] inline std::uint64_t HashRequestId(std::string_view id, std::uint64_t seed) noexcept {
+/// A seeded 64-bit hash (the construction of wyhash: 16 bytes a multiplication).
+[[nodiscard]] inline std::uint64_t HashBytes(std::string_view text, std::uint64_t seed) noexcept {
   using detail::MultiplyAndFold;
   using detail::ReadWord;
-  // Of bytes that no id has, so that no id makes a factor zero.
+  // Of bytes that no id, and hardly a text, has, so that none makes a factor zero.
   constexpr std::uint64_t kFirst = 0x9E3779B97F4A7C15U;
   constexpr std::uint64_t kSecond = 0xE7037ED1A0B428DBU;
-  std::uint64_t hash = MultiplyAndFold(seed ^ kFirst, id.size() ^ kSecond);
-  const char* at = id.data();
-  std::size_t left = id.size();
+  std::uint64_t hash = MultiplyAndFold(seed ^ kFirst, text.size() ^ kSecond);
+  const char* at = text.data();
+  std::size_t left = text.size();
   for (; left > 16; left -= 16, at += 16) {
     hash = MultiplyAndFold(ReadWord<std::uint64_t>(at) ^ kFirst, ReadWord<std::uint64_t>(at + 8) ^ hash);
   }
@@ -81,11 +79,17 @@ inline std::uint64_t MultiplyAndFold(std::uint64_t a, std::uint64_t b) noexcept 
   } else if (left >= 4) {
     head = ReadWord<std::uint32_t>(at);
     tail = ReadWord<std::uint32_t>(at + left - 4);
-  } else {
+  } else if (left > 0) {
     head = ReadWord<std::uint8_t>(at);
     tail = (ReadWord<std::uint8_t>(at + (left / 2)) << 8U) | ReadWord<std::uint8_t>(at + left - 1);
   }
   return MultiplyAndFold(kSecond ^ hash, MultiplyAndFold(head ^ kFirst, tail ^ hash));
+}
+
+/// HashBytes of an id. It depends on the id alone, so that all keys of one request meet in one shard and in one probe
+/// chain. The seed is random per server start: clients choose ids, and shall not be able to choose chains.
+[[nodiscard]] inline std::uint64_t HashRequestId(std::string_view id, std::uint64_t seed) noexcept {
+  return HashBytes(id, seed);
 }
 
 }  // namespace reqtrail

@@ -2,16 +2,19 @@
 
 #include <algorithm>
 
+#include "pg_extension/settings.h"
+
 namespace reqtrail::ring {
 
 std::uint64_t Hash(const RequestId& id) noexcept { return HashRequestId(id.View(), SharedState::Get()->HashSeed()); }
 
-void Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) noexcept {
+void Merge(const RequestKey& key, std::uint64_t hash, const Work& work) noexcept {
   SharedState* state = SharedState::Get();
   const std::uint32_t number = state->ShardNumber(hash);
+  const Shard::Refuge refuge{.shard = &state->NotableShardAt(number), .duration = NotableDuration()};
   LWLock* lock = SharedState::LockOf(number);
   LWLockAcquire(lock, LW_EXCLUSIVE);
-  state->ShardAt(number).Merge(key, hash, counters);
+  state->ShardAt(number).Merge(key, hash, work, refuge);
   LWLockRelease(lock);
 }
 
@@ -27,13 +30,19 @@ Records Allocate(std::size_t limit) {
 }  // namespace
 
 Records CopyShard(std::uint32_t shard) {
-  const Shard& source = SharedState::Get()->ShardAt(shard);
+  SharedState* state = SharedState::Get();
+  const Shard& recent = state->ShardAt(shard);
+  const Shard& notable = state->NotableShardAt(shard);
   LWLock* lock = SharedState::LockOf(shard);
   // The capacity is constant, so that the memory can be taken before the lock.
-  Records copies = Allocate(source.totals().capacity);
+  Records copies = Allocate(recent.totals().capacity + notable.totals().capacity);
+  const auto append = [&copies](const Shard& source) {
+    std::memcpy(static_cast<void*>(copies.data + copies.count), source.begin(), sizeof(Record) * source.totals().used);
+    copies.count += source.totals().used;
+  };
   LWLockAcquire(lock, LW_SHARED);
-  copies.count = source.totals().used;
-  std::memcpy(static_cast<void*>(copies.data), source.begin(), sizeof(Record) * copies.count);
+  append(recent);
+  append(notable);
   LWLockRelease(lock);
   return copies;
 }
@@ -47,6 +56,8 @@ Records CopyOf(const RequestId& id) {
     Records copies = Allocate(limit);
     LWLockAcquire(lock, LW_SHARED);
     copies.count = state->ShardAt(number).CopyMatches(id, hash, copies.data, limit);
+    const std::size_t first = std::min(copies.count, limit);
+    copies.count += state->NotableShardAt(number).CopyMatches(id, hash, copies.data + first, limit - first);
     LWLockRelease(lock);
     if (copies.count <= limit) return copies;
     limit = copies.count * 2;
@@ -54,23 +65,31 @@ Records CopyOf(const RequestId& id) {
   }
 }
 
+namespace {
+
+void AddTotals(ShardTotals& sum, const Shard& shard, std::int64_t& oldest) noexcept {
+  const ShardTotals& part = shard.totals();
+  sum.capacity += part.capacity;
+  sum.used += part.used;
+  sum.merged += part.merged;
+  sum.overwritten += part.overwritten;
+  sum.overwritten_until = std::max(sum.overwritten_until, part.overwritten_until);
+  for (const Record& record : shard) {
+    const std::int64_t seen = record.work.counters.last_seen;
+    if (oldest == 0 || seen < oldest) oldest = seen;
+  }
+}
+
+}  // namespace
+
 Totals Total() noexcept {
   Totals totals{};
   SharedState* state = SharedState::Get();
   for (std::uint32_t i = 0; i < state->ShardCount(); ++i) {
     LWLock* lock = SharedState::LockOf(i);
     LWLockAcquire(lock, LW_SHARED);
-    const Shard& shard = state->ShardAt(i);
-    const ShardTotals& part = shard.totals();
-    totals.sum.capacity += part.capacity;
-    totals.sum.used += part.used;
-    totals.sum.merged += part.merged;
-    totals.sum.overwritten += part.overwritten;
-    totals.sum.overwritten_until = std::max(totals.sum.overwritten_until, part.overwritten_until);
-    for (const Record& record : shard) {
-      const std::int64_t seen = record.counters.last_seen;
-      if (totals.oldest_retained == 0 || seen < totals.oldest_retained) totals.oldest_retained = seen;
-    }
+    AddTotals(totals.recent, state->ShardAt(i), totals.oldest_retained);
+    AddTotals(totals.notable, state->NotableShardAt(i), totals.oldest_retained);
     LWLockRelease(lock);
   }
   return totals;
@@ -82,8 +101,20 @@ void Clear() noexcept {
     LWLock* lock = SharedState::LockOf(i);
     LWLockAcquire(lock, LW_EXCLUSIVE);
     state->ShardAt(i).Clear();
+    state->NotableShardAt(i).Clear();
     LWLockRelease(lock);
   }
+}
+
+void Erase(const RequestId& id) noexcept {
+  SharedState* state = SharedState::Get();
+  const std::uint64_t hash = Hash(id);
+  const std::uint32_t number = state->ShardNumber(hash);
+  LWLock* lock = SharedState::LockOf(number);
+  LWLockAcquire(lock, LW_EXCLUSIVE);
+  state->ShardAt(number).Erase(id, hash);
+  state->NotableShardAt(number).Erase(id, hash);
+  LWLockRelease(lock);
 }
 
 }  // namespace reqtrail::ring

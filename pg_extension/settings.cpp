@@ -9,14 +9,24 @@
 namespace reqtrail {
 namespace {
 
-constexpr int kDefaultMax = 25000;
 constexpr int kLeastMax = 128;
 constexpr int kMostMax = 1 << 24;
+constexpr int kMostEvents = 1 << 20;
 
 char* request_id_text = nullptr;  // the setting as text, kept by the server
-int max_records = kDefaultMax;
+int max_records = 25000;
+int max_notable = 5000;
+int max_errors = 1000;
+int max_slow = 1000;
 bool parse_comments = true;
 bool log_request_id = true;
+bool save = true;
+
+constexpr config_enum_entry TrackName(const char* name, Track track) {
+  return {.name = name, .val = static_cast<int>(track), .hidden = false};
+}
+const config_enum_entry kTrackNames[] = {
+    TrackName("none", Track::kNone), TrackName("top", Track::kTop), TrackName("all", Track::kAll), {}};
 
 const RequestId* id_of_setting = nullptr;
 const RequestId* id_of_comment = nullptr;
@@ -57,6 +67,8 @@ bool CheckRequestIdSetting(char** value, void** extra, GucSource source) {
 
 void Choose() noexcept {
   detail::request_id_in_effect = id_of_setting != nullptr ? id_of_setting : id_of_comment;
+  const bool records = detail::track != static_cast<int>(Track::kNone);
+  detail::recorded_request_id = records ? detail::request_id_in_effect : nullptr;
   detail::comments_count = parse_comments && id_of_setting == nullptr;
   accumulator::RequestIdChanged();
 }
@@ -68,6 +80,62 @@ void AssignRequestIdSetting(const char*, void* extra) {
 
 void AssignParseComments(bool parse, void*) { detail::comments_count = parse && id_of_setting == nullptr; }
 
+void AssignTrack(int track, void*) {
+  detail::track = track;
+  Choose();
+}
+
+void DefineSize(const char* name, const char* what, int* size, int most) {
+  DefineCustomIntVariable(name, what, "When there are more, the ones that came first give way.", size, *size, kLeastMax,
+                          most, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+}
+
+void DefineDuration(const char* name, const char* what, const char* more, int* milliseconds, GucContext context) {
+  DefineCustomIntVariable(name, what, more, milliseconds, *milliseconds, -1, INT_MAX, context, GUC_UNIT_MS, nullptr,
+                          nullptr, nullptr);
+}
+
+void DefineSwitch(const char* name, const char* what, const char* more, bool* on, GucContext context) {
+  DefineCustomBoolVariable(name, what, more, on, *on, context, 0, nullptr, nullptr, nullptr);
+}
+
+void DefineSizes() {
+  DefineSize("pg_stat_requests.max", "Number of requests that are remembered.", &max_records, kMostMax);
+  DefineSize("pg_stat_requests.max_notable",
+             "Number of requests with errors or a long duration that are remembered when others give way.",
+             &max_notable, kMostMax);
+  DefineSize("pg_stat_requests.max_errors", "Number of errors that are remembered.", &max_errors, kMostEvents);
+  DefineSize("pg_stat_requests.max_slow", "Number of slow statements that are remembered.", &max_slow, kMostEvents);
+}
+
+void DefineDurations() {
+  DefineDuration("pg_stat_requests.notable_duration",
+                 "A request whose statements and commits took at least so long is notable.",
+                 "Such requests, and those with errors, are remembered longer than others. -1: only those with errors.",
+                 &detail::notable_duration, PGC_SIGHUP);
+  DefineDuration("pg_stat_requests.slow_statement_threshold",
+                 "Statements of a request that took at least so long are kept in pg_stat_requests_slow.",
+                 "0: all of them. -1: none.", &detail::slow_statement_threshold, PGC_SUSET);
+  DefineDuration("pg_stat_requests.log_min_duration",
+                 "Logs what a request did in a transaction that took at least so long.",
+                 "One line in the server log, with the numbers as JSON. 0: all of them. -1: none.",
+                 &detail::log_min_duration, PGC_SUSET);
+}
+
+void DefineSwitches() {
+  DefineCustomBoolVariable("pg_stat_requests.parse_comments",
+                           "Takes the request id from SQL comments where pg_stat_requests.request_id is empty.",
+                           "Looks at the first and the last 2 kB of each statement that the client sends.",
+                           &parse_comments, true, PGC_USERSET, 0, nullptr, &AssignParseComments, nullptr);
+  DefineSwitch("pg_stat_requests.log_request_id", "Adds the request id to lines of the server log.",
+               "It stands at the end of the line's detail, which is not sent to the client.", &log_request_id,
+               PGC_SUSET);
+  DefineSwitch("pg_stat_requests.track_cpu", "Measures the CPU time of requests.",
+               "By two system calls for each transaction of a request.", &detail::track_cpu, PGC_SUSET);
+  DefineSwitch("pg_stat_requests.save", "Keeps the statistics when the server is restarted.",
+               "They are lost when it crashes.", &save, PGC_SIGHUP);
+}
+
 }  // namespace
 
 void DefineSettings() {
@@ -75,20 +143,21 @@ void DefineSettings() {
       kRequestIdSetting, "The request that this session works for.",
       R"(1 to 128 characters of A-Z, a-z, 0-9, ".", "_" and "-"; empty: none. Usually set with SET LOCAL.)",
       &request_id_text, "", PGC_USERSET, 0, &CheckRequestIdSetting, &AssignRequestIdSetting, nullptr);
-  DefineCustomIntVariable("pg_stat_requests.max", "Number of requests that are remembered.",
-                          "When there are more, the ones that came first give way.", &max_records, kDefaultMax,
-                          kLeastMax, kMostMax, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
-  DefineCustomBoolVariable("pg_stat_requests.parse_comments",
-                           "Takes the request id from SQL comments where pg_stat_requests.request_id is empty.",
-                           "Looks at the first and the last 2 kB of each statement that the client sends.",
-                           &parse_comments, true, PGC_USERSET, 0, nullptr, &AssignParseComments, nullptr);
-  DefineCustomBoolVariable("pg_stat_requests.log_request_id", "Adds the request id to lines of the server log.",
-                           "It stands at the end of the line's detail, which is not sent to the client.",
-                           &log_request_id, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomEnumVariable("pg_stat_requests.track", "Which statements of requests are recorded.",
+                           "top: those that the client sends. all: those inside of them too. none: nothing.",
+                           &detail::track, static_cast<int>(Track::kTop), kTrackNames, PGC_SUSET, 0, nullptr,
+                           &AssignTrack, nullptr);
+  DefineSizes();
+  DefineDurations();
+  DefineSwitches();
   MarkGUCPrefixReserved("pg_stat_requests");
 }
 
 int MaxRecords() noexcept { return max_records; }
+int MaxNotable() noexcept { return max_notable; }
+int MaxErrors() noexcept { return max_errors; }
+int MaxSlowStatements() noexcept { return max_slow; }
+bool SavesStatistics() noexcept { return save; }
 bool ParsesComments() noexcept { return parse_comments; }
 bool LogsRequestId() noexcept { return log_request_id; }
 

@@ -31,21 +31,59 @@ void Shard::Clear() noexcept {
   std::memset(Index(), 0, sizeof(IndexEntry) * (std::size_t{index_mask_} + 1));
 }
 
-void Shard::Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) noexcept {
-  const auto low_hash = static_cast<std::uint32_t>(hash);
-  if (Record* known = Find(key, low_hash)) {
-    reqtrail::Merge(known->counters, counters);
-    known->referenced = true;
-    ++totals_.merged;
-    return;
-  }
-  const std::uint32_t number = TakeRecord();
+bool Shard::MergeIfKnown(const RequestKey& key, std::uint32_t hash, const Work& work) noexcept {
+  Record* known = Find(key, hash);
+  if (known == nullptr) return false;
+  known->work.Merge(work);
+  known->referenced = true;
+  ++totals_.merged;
+  return true;
+}
+
+void Shard::Insert(const RequestKey& key, std::uint32_t hash, const Work& work, const Refuge& refuge) noexcept {
+  const std::uint32_t number = TakeRecord(refuge);
   Record& record = Records()[number];
   record.key.Assign(key);
-  record.counters = counters;
-  record.hash = low_hash;
+  record.work.Assign(work);
+  record.hash = hash;
   record.referenced = false;
-  Link(low_hash, number);
+  Link(hash, number);
+}
+
+void Shard::Merge(const RequestKey& key, std::uint64_t hash, const Work& work, const Refuge& refuge) noexcept {
+  const auto low_hash = static_cast<std::uint32_t>(hash);
+  if (MergeIfKnown(key, low_hash, work)) return;
+  if (refuge.shard != nullptr && refuge.shard->MergeIfKnown(key, low_hash, work)) return;
+  Insert(key, low_hash, work, refuge);
+}
+
+bool Shard::FindRecordOf(const RequestId& id, std::uint32_t hash, std::uint32_t* record) const noexcept {
+  for (std::uint32_t at = hash & index_mask_; Index()[at].record != 0; at = (at + 1) & index_mask_) {
+    if (Index()[at].hash != hash) continue;
+    *record = Index()[at].record - 1;
+    if (Records()[*record].key.id.View() == id.View()) return true;
+  }
+  return false;
+}
+
+// Records stay dense: the last one moves to where one was.
+void Shard::MoveLastTo(std::uint32_t hole) noexcept {
+  const std::uint32_t last = --totals_.used;
+  // Not full any more: the next records are taken from the end, and then from the start again.
+  hand_ = 0;
+  if (hole == last) return;
+  const Record& moved = Records()[last];
+  Unlink(moved.hash, last);
+  Records()[hole] = moved;
+  Link(moved.hash, hole);
+}
+
+void Shard::Erase(const RequestId& id, std::uint64_t hash) noexcept {
+  const auto low_hash = static_cast<std::uint32_t>(hash);
+  for (std::uint32_t record = 0; FindRecordOf(id, low_hash, &record);) {
+    Unlink(low_hash, record);
+    MoveLastTo(record);
+  }
 }
 
 std::size_t Shard::CopyMatches(const RequestId& id, std::uint64_t hash, Record* out, std::size_t limit) const noexcept {
@@ -70,7 +108,7 @@ Record* Shard::Find(const RequestKey& key, std::uint32_t hash) noexcept {
   return nullptr;
 }
 
-std::uint32_t Shard::TakeRecord() noexcept {
+std::uint32_t Shard::TakeRecord(const Refuge& refuge) noexcept {
   if (totals_.used < totals_.capacity) return totals_.used++;
   const auto advance = [this] {
     const std::uint32_t number = hand_;
@@ -84,8 +122,12 @@ std::uint32_t Shard::TakeRecord() noexcept {
   }
   const Record& victim = Records()[number];
   Unlink(victim.hash, number);
-  ++totals_.overwritten;
-  totals_.overwritten_until = std::max(totals_.overwritten_until, victim.counters.last_seen);
+  if (refuge.shard != nullptr && victim.IsNotable(refuge.duration)) {
+    refuge.shard->Insert(victim.key, victim.hash, victim.work, {});
+  } else {
+    ++totals_.overwritten;
+    totals_.overwritten_until = std::max(totals_.overwritten_until, victim.work.counters.last_seen);
+  }
   return number;
 }
 

@@ -4,17 +4,22 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "pg_extension/counters.h"
 #include "pg_extension/request_key.h"
+#include "pg_extension/work.h"
 
 namespace reqtrail {
 
-/// One record of the ring, on cache lines of its own.
-struct alignas(64) Record {
+/// One record of the ring.
+struct Record {
   RequestKey key;           // what it is about
-  Counters counters;        // what was recorded, since the key came (back) into the ring
   std::uint32_t hash = 0;   // low half of the id's hash: where the index entry's probe chain starts
+  Work work;                // what was recorded, since the key came (back) into the ring
   bool referenced = false;  // merged into since the hand last passed: gets a second chance
+
+  /// Whether it is worth to outlive others: it had errors, or its statements and commits took `duration` nanoseconds.
+  [[nodiscard]] bool IsNotable(std::int64_t duration) const noexcept {
+    return work.counters.errors > 0 || work.counters.total_time + work.counters.commit_time >= duration;
+  }
 };
 static_assert(std::is_standard_layout_v<Record> && std::is_trivially_copyable_v<Record>);
 
@@ -23,7 +28,7 @@ struct ShardTotals {
   std::uint32_t capacity = 0;          // records it can hold
   std::uint32_t used = 0;              // records it holds
   std::uint64_t merged = 0;            // flushes that found their key, since the last Clear
-  std::uint64_t overwritten = 0;       // records that gave way to a new key, since the last Clear
+  std::uint64_t overwritten = 0;       // records that were lost to a new key, since the last Clear
   std::int64_t overwritten_until = 0;  // the latest last_seen among them; 0: none
 };
 
@@ -33,8 +38,8 @@ struct ShardTotals {
 /// half full.
 ///
 /// Lives in memory that the caller provides and may be shared between processes (no pointers inside). Pure C++:
-/// allocates nothing, throws nothing. Locking: the caller's. Merge and Clear need exclusive access, the const functions
-/// shared access.
+/// allocates nothing, throws nothing. Locking: the caller's. The const functions need shared access, the others
+/// exclusive access.
 class alignas(64) Shard {
  public:
   static constexpr std::uint32_t kSkipLimit = 8;
@@ -45,12 +50,22 @@ class alignas(64) Shard {
   /// Makes an empty shard in `memory`. REQUIRES: capacity > 0; memory is aligned to 64 and has Bytes(capacity).
   static Shard* Create(void* memory, std::uint32_t capacity) noexcept;
 
-  /// Adds `counters` to the record of `key`, which takes the place of an older one if the key is new and the shard is
-  /// full. REQUIRES: hash == HashRequestId(key.id, the one seed of this shard).
-  void Merge(const RequestKey& key, std::uint64_t hash, const Counters& counters) noexcept;
+  /// Where records go that would be lost although they are notable.
+  struct Refuge {
+    Shard* shard = nullptr;     // nullptr: there is none
+    std::int64_t duration = 0;  // Record::IsNotable
+  };
+
+  /// Adds `work` to the record of `key`, here or in the refuge; if it is in neither, it gets one here, in the place of
+  /// an older one if the shard is full. REQUIRES: hash == HashRequestId(key.id, the one seed of this shard and of the
+  /// refuge).
+  void Merge(const RequestKey& key, std::uint64_t hash, const Work& work, const Refuge& refuge) noexcept;
 
   /// Forgets all records and totals. O(capacity).
   void Clear() noexcept;
+
+  /// Forgets the records of one id (of any database and role). The totals do not count them as overwritten.
+  void Erase(const RequestId& id, std::uint64_t hash) noexcept;
 
   [[nodiscard]] const ShardTotals& totals() const noexcept { return totals_; }
   [[nodiscard]] const Record* begin() const noexcept { return Records(); }
@@ -74,7 +89,11 @@ class alignas(64) Shard {
     return reinterpret_cast<const IndexEntry*>(Records() + totals_.capacity);
   }
   [[nodiscard]] Record* Find(const RequestKey& key, std::uint32_t hash) noexcept;
-  [[nodiscard]] std::uint32_t TakeRecord() noexcept;
+  bool MergeIfKnown(const RequestKey& key, std::uint32_t hash, const Work& work) noexcept;
+  [[nodiscard]] std::uint32_t TakeRecord(const Refuge& refuge) noexcept;
+  void Insert(const RequestKey& key, std::uint32_t hash, const Work& work, const Refuge& refuge) noexcept;
+  [[nodiscard]] bool FindRecordOf(const RequestId& id, std::uint32_t hash, std::uint32_t* record) const noexcept;
+  void MoveLastTo(std::uint32_t hole) noexcept;
   void Link(std::uint32_t hash, std::uint32_t record) noexcept;
   void Unlink(std::uint32_t hash, std::uint32_t record) noexcept;
 

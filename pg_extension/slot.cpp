@@ -2,22 +2,19 @@
 
 namespace reqtrail {
 
-void Slot::Publish(const RequestKey& key, std::int64_t since, std::int64_t statements,
-                   std::int64_t total_time) noexcept {
+void Slot::Publish(const RequestKey& key, std::int64_t since, const Progress& progress) noexcept {
   BeginChange();
   activity_.key.Assign(key);
   activity_.pid = MyProcPid;
   activity_.xact_start = GetCurrentTransactionStartTimestamp();
   activity_.since = since;
-  activity_.statements = statements;
-  activity_.total_time = total_time;
+  activity_.progress = progress;
   EndChange();
 }
 
-void Slot::Progress(std::int64_t statements, std::int64_t total_time) noexcept {
+void Slot::Update(const Progress& progress) noexcept {
   BeginChange();
-  activity_.statements = statements;
-  activity_.total_time = total_time;
+  activity_.progress = progress;
   EndChange();
 }
 

@@ -5,14 +5,21 @@
 
 namespace reqtrail {
 
+/// How far a backend is with a request, in this part of its transaction.
+struct Progress {
+  std::int64_t statements = 0;       // started
+  std::int64_t total_time = 0;       // nanoseconds in the finished ones
+  std::int64_t idle_time = 0;        // nanoseconds that it waited for the client
+  std::int64_t statement_start = 0;  // when the one under way started, as clock::Now; 0: none is
+};
+
 /// What a backend is doing for a request now, for pg_stat_requests_activity.
 struct Activity {
   RequestKey key;               // of the part of the transaction that is under way
   std::int32_t pid = 0;         // of the backend; 0: it works for no request
   std::int64_t xact_start = 0;  // TimestampTz of the transaction's start
   std::int64_t since = 0;       // TimestampTz of the statement with which the id came into effect
-  std::int64_t statements = 0;  // started so far in this part
-  std::int64_t total_time = 0;  // nanoseconds in the finished ones
+  Progress progress;
 };
 
 /// A backend's place in shared memory, on cache lines of its own, indexed by process number.
@@ -23,8 +30,8 @@ struct Activity {
 class alignas(64) Slot {
  public:
   /// REQUIRES for the three below: the caller is the one writer.
-  void Publish(const RequestKey& key, std::int64_t since, std::int64_t statements, std::int64_t total_time) noexcept;
-  void Progress(std::int64_t statements, std::int64_t total_time) noexcept;
+  void Publish(const RequestKey& key, std::int64_t since, const Progress& progress) noexcept;
+  void Update(const Progress& progress) noexcept;
   void Clear() noexcept;
 
   /// Copies what is published to *out, never a mixture of two states. Returns false if the backend works for no

@@ -24,13 +24,19 @@ RequestKey Key(const std::string& id, std::uint32_t database = 1, std::uint32_t 
   return key;
 }
 
-Counters Work(std::int64_t statements, std::int64_t last_seen = 1) {
-  Counters counters;
-  counters.first_seen = last_seen;
-  counters.last_seen = last_seen;
-  counters.transactions = 1;
-  counters.statements = statements;
-  return counters;
+Work Done(std::int64_t statements, std::int64_t last_seen = 1) {
+  Work work;
+  work.counters.first_seen = last_seen;
+  work.counters.last_seen = last_seen;
+  work.counters.transactions = 1;
+  work.counters.statements = statements;
+  return work;
+}
+
+Work Failed(std::int64_t statements) {
+  Work work = Done(statements);
+  work.counters.errors = 1;
+  return work;
 }
 
 std::uint64_t HashOf(const RequestKey& key) { return HashRequestId(key.id.View(), kSeed); }
@@ -43,17 +49,20 @@ class OwnedShard {
     std::memset(memory_.get(), 0, Shard::Bytes(capacity));
     shard_ = Shard::Create(memory_.get(), capacity);
   }
+  [[nodiscard]] Shard* get() const { return shard_; }
   Shard* operator->() const { return shard_; }
   Shard& operator*() const { return *shard_; }
 
-  void Merge(const RequestKey& key, const Counters& counters) const { shard_->Merge(key, HashOf(key), counters); }
+  void Merge(const RequestKey& key, const Work& work, const Shard::Refuge& refuge = {}) const {
+    shard_->Merge(key, HashOf(key), work, refuge);
+  }
 
   /// statements of the record of `key`; -1: it is not held.
   [[nodiscard]] std::int64_t StatementsOf(const RequestKey& key) const {
     std::array<Record, 64> found;
     const std::size_t count = shard_->CopyMatches(key.id, HashOf(key), found.data(), found.size());
     for (std::size_t i = 0; i < count; ++i) {
-      if (found.at(i).key.Equals(key)) return found.at(i).counters.statements;
+      if (found.at(i).key.Equals(key)) return found.at(i).work.counters.statements;
     }
     return -1;
   }
@@ -72,14 +81,14 @@ TEST(Shard, StartsEmpty) {
 
 TEST(Shard, AddsUpWorkForTheSameKey) {
   const OwnedShard shard(4);
-  Counters first = Work(2, 100);
-  first.max_time = 7;
-  Counters second = Work(3, 50);
-  second.max_time = 5;
+  Work first = Done(2, 100);
+  first.counters.max_time = 7;
+  Work second = Done(3, 50);
+  second.counters.max_time = 5;
   shard.Merge(Key("a"), first);
   shard.Merge(Key("a"), second);
   ASSERT_EQ(shard->totals().used, 1U);
-  const Counters& sum = shard->begin()->counters;
+  const Counters& sum = shard->begin()->work.counters;
   EXPECT_EQ(sum.statements, 5);
   EXPECT_EQ(sum.transactions, 2);
   EXPECT_EQ(sum.max_time, 7);
@@ -90,10 +99,10 @@ TEST(Shard, AddsUpWorkForTheSameKey) {
 
 TEST(Shard, KeepsDatabasesAndRolesOfOneRequestApartAndFindsThemTogether) {
   const OwnedShard shard(8);
-  shard.Merge(Key("a", 1, 1), Work(1));
-  shard.Merge(Key("a", 1, 2), Work(2));
-  shard.Merge(Key("a", 2, 1), Work(3));
-  shard.Merge(Key("b", 1, 1), Work(4));
+  shard.Merge(Key("a", 1, 1), Done(1));
+  shard.Merge(Key("a", 1, 2), Done(2));
+  shard.Merge(Key("a", 2, 1), Done(3));
+  shard.Merge(Key("b", 1, 1), Done(4));
   std::array<Record, 2> some;
   EXPECT_EQ(shard->CopyMatches(Key("a").id, HashOf(Key("a")), some.data(), some.size()), 3U);
   EXPECT_EQ(shard.StatementsOf(Key("a", 1, 2)), 2);
@@ -103,7 +112,7 @@ TEST(Shard, KeepsDatabasesAndRolesOfOneRequestApartAndFindsThemTogether) {
 
 TEST(Shard, OverwritesTheRecordThatCameFirst) {
   const OwnedShard shard(3);
-  for (const char* id : {"a", "b", "c", "d"}) shard.Merge(Key(id), Work(1, 10 + id[0]));
+  for (const char* id : {"a", "b", "c", "d"}) shard.Merge(Key(id), Done(1, 10 + id[0]));
   EXPECT_EQ(shard.StatementsOf(Key("a")), -1);
   for (const char* id : {"b", "c", "d"}) EXPECT_EQ(shard.StatementsOf(Key(id)), 1) << id;
   EXPECT_EQ(shard->totals().used, 3U);
@@ -113,18 +122,18 @@ TEST(Shard, OverwritesTheRecordThatCameFirst) {
 
 TEST(Shard, ForgetsTheNumbersOfAnOverwrittenRecord) {
   const OwnedShard shard(1);
-  shard.Merge(Key("a"), Work(5));
-  shard.Merge(Key("b"), Work(1));
-  shard.Merge(Key("a"), Work(2));
+  shard.Merge(Key("a"), Done(5));
+  shard.Merge(Key("b"), Done(1));
+  shard.Merge(Key("a"), Done(2));
   EXPECT_EQ(shard.StatementsOf(Key("a")), 2);
 }
 
 TEST(Shard, SparesARecordThatIsStillInUse) {
   const OwnedShard shard(3);
-  for (const char* id : {"busy", "b", "c"}) shard.Merge(Key(id), Work(1));
+  for (const char* id : {"busy", "b", "c"}) shard.Merge(Key(id), Done(1));
   for (int i = 0; i < 100; ++i) {
-    shard.Merge(Key("busy"), Work(1));
-    shard.Merge(Key("new" + std::to_string(i)), Work(1));
+    shard.Merge(Key("busy"), Done(1));
+    shard.Merge(Key("new" + std::to_string(i)), Done(1));
   }
   EXPECT_EQ(shard.StatementsOf(Key("busy")), 101);
 }
@@ -132,9 +141,9 @@ TEST(Shard, SparesARecordThatIsStillInUse) {
 TEST(Shard, TakesARecordAfterAFewSkipsWhenAllAreInUse) {
   const OwnedShard shard(64);
   for (int round = 0; round < 2; ++round) {
-    for (int i = 0; i < 64; ++i) shard.Merge(Key(std::to_string(i)), Work(1));
+    for (int i = 0; i < 64; ++i) shard.Merge(Key(std::to_string(i)), Done(1));
   }
-  shard.Merge(Key("new"), Work(1));
+  shard.Merge(Key("new"), Done(1));
   EXPECT_EQ(shard.StatementsOf(Key("new")), 1);
   EXPECT_EQ(shard.StatementsOf(Key(std::to_string(Shard::kSkipLimit))), -1);
   EXPECT_EQ(shard.StatementsOf(Key("0")), 2);
@@ -142,23 +151,72 @@ TEST(Shard, TakesARecordAfterAFewSkipsWhenAllAreInUse) {
 
 TEST(Shard, ForgetsEverythingOnClear) {
   const OwnedShard shard(3);
-  for (const char* id : {"a", "b", "c", "d", "d"}) shard.Merge(Key(id), Work(1));
+  for (const char* id : {"a", "b", "c", "d", "d"}) shard.Merge(Key(id), Done(1));
   shard->Clear();
   EXPECT_EQ(shard->totals().used, 0U);
   EXPECT_EQ(shard->totals().merged, 0U);
   EXPECT_EQ(shard->totals().overwritten, 0U);
   EXPECT_EQ(shard->totals().capacity, 3U);
   EXPECT_EQ(shard.StatementsOf(Key("d")), -1);
-  shard.Merge(Key("d"), Work(7));
+  shard.Merge(Key("d"), Done(7));
   EXPECT_EQ(shard.StatementsOf(Key("d")), 7);
 }
 
 TEST(Shard, HoldsAnIdOfTheGreatestLength) {
   const OwnedShard shard(2);
   const std::string longest(kRequestIdMaxBytes, 'x');
-  shard.Merge(Key(longest), Work(1));
+  shard.Merge(Key(longest), Done(1));
   EXPECT_EQ(shard.StatementsOf(Key(longest)), 1);
   EXPECT_EQ(shard.StatementsOf(Key(longest.substr(1))), -1);
+}
+
+TEST(Shard, GivesARefugeToWhatIsNotable) {
+  constexpr std::int64_t kDuration = 1000;
+  const OwnedShard shard(2);
+  const OwnedShard notable(2);
+  const Shard::Refuge refuge{.shard = notable.get(), .duration = kDuration};
+  Work slow = Done(1);
+  slow.counters.total_time = kDuration - 1;
+  slow.counters.commit_time = 1;
+  shard.Merge(Key("failed"), Failed(1), refuge);
+  shard.Merge(Key("slow"), slow, refuge);
+  for (const char* id : {"a", "b", "c"}) shard.Merge(Key(id), Done(1), refuge);
+  EXPECT_EQ(notable.StatementsOf(Key("failed")), 1);
+  EXPECT_EQ(notable.StatementsOf(Key("slow")), 1);
+  EXPECT_EQ(shard->totals().overwritten, 1U);  // "a"
+  EXPECT_EQ(notable->totals().used, 2U);
+  // New work finds it there.
+  shard.Merge(Key("failed"), Done(3), refuge);
+  EXPECT_EQ(notable.StatementsOf(Key("failed")), 4);
+  EXPECT_EQ(shard.StatementsOf(Key("failed")), -1);
+}
+
+TEST(Shard, LosesWhatIsNotableToOthersThatAre) {
+  const OwnedShard shard(1);
+  const OwnedShard notable(1);
+  const Shard::Refuge refuge{.shard = notable.get(), .duration = 1000};
+  for (const char* id : {"first", "second", "third"}) shard.Merge(Key(id), Failed(1), refuge);
+  EXPECT_EQ(notable.StatementsOf(Key("first")), -1);
+  EXPECT_EQ(notable.StatementsOf(Key("second")), 1);
+  EXPECT_EQ(shard.StatementsOf(Key("third")), 1);
+  EXPECT_EQ(notable->totals().overwritten, 1U);
+  EXPECT_EQ(shard->totals().overwritten, 0U);
+}
+
+TEST(Shard, ErasesOneIdAndLeavesTheOthersFindable) {
+  const OwnedShard shard(8);
+  for (int i = 0; i < 8; ++i) shard.Merge(Key("id" + std::to_string(i / 2), 1, i % 2), Done(i));
+  shard->Erase(Key("id1").id, HashOf(Key("id1")));
+  EXPECT_EQ(shard->totals().used, 6U);
+  EXPECT_EQ(shard->totals().overwritten, 0U);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(shard.StatementsOf(Key("id" + std::to_string(i / 2), 1, i % 2)), i / 2 == 1 ? -1 : i) << i;
+  }
+  shard->Erase(Key("none").id, HashOf(Key("none")));
+  for (const char* id : {"a", "b", "c"}) shard.Merge(Key(id), Done(1));
+  EXPECT_EQ(shard->totals().used, 8U);
+  EXPECT_EQ(shard->totals().overwritten, 1U);
+  for (const char* id : {"a", "b", "c"}) EXPECT_EQ(shard.StatementsOf(Key(id)), 1) << id;
 }
 
 /// The same ring told in the plainest way: a list of records in their places, and a map.
@@ -166,11 +224,11 @@ class Model {
  public:
   explicit Model(std::uint32_t capacity) : capacity_(capacity) {}
 
-  void Merge(const RequestKey& key, const Counters& counters) {
+  void Merge(const RequestKey& key, const Work& work) {
     const Name name = NameOf(key);
     if (auto known = place_of_.find(name); known != place_of_.end()) {
       Place& place = places_.at(known->second);
-      place.statements += counters.statements;
+      place.statements += work.counters.statements;
       place.referenced = true;
       return;
     }
@@ -186,7 +244,7 @@ class Model {
       place_of_.erase(places_[number].name);
       ++overwritten_;
     }
-    places_[number] = {.name = name, .statements = counters.statements, .referenced = false};
+    places_[number] = {.name = name, .statements = work.counters.statements, .referenced = false};
     place_of_[name] = number;
   }
   [[nodiscard]] std::int64_t StatementsOf(const RequestKey& key) const {
@@ -233,8 +291,8 @@ TEST_P(ShardChurn, StaysExactUnderRandomWork) {
   };
   for (int step = 0; step < 20000; ++step) {
     const RequestKey key = key_of(static_cast<std::uint32_t>(random() % keys));
-    const Counters work = Work(static_cast<std::int64_t>(random() % 5));
-    shard->Merge(key, hash_of(key), work);
+    const Work work = Done(static_cast<std::int64_t>(random() % 5));
+    shard->Merge(key, hash_of(key), work, {});
     model.Merge(key, work);
     if (step % 97 != 0) continue;
     for (std::uint32_t number = 0; number < keys; ++number) {
@@ -245,7 +303,7 @@ TEST_P(ShardChurn, StaysExactUnderRandomWork) {
       const Record* const end = begin + count;
       const Record* const match =
           std::find_if(begin, end, [&](const Record& record) { return record.key.Equals(asked); });
-      ASSERT_EQ(match == end ? -1 : match->counters.statements, model.StatementsOf(asked)) << "step " << step;
+      ASSERT_EQ(match == end ? -1 : match->work.counters.statements, model.StatementsOf(asked)) << "step " << step;
     }
   }
   EXPECT_EQ(shard->totals().used, model.used());

@@ -67,8 +67,8 @@ def test_time_is_in_milliseconds_and_max_is_of_one_statement(admin: Connection, 
         session.execute("SELECT pg_sleep(0.05)")
         session.execute("SELECT pg_sleep(0.1)")
     cost = row(admin, "x")
-    assert 100 <= cost["max_time"] < 140
-    assert cost["max_time"] + 50 <= cost["total_time"] < 300
+    assert cost["max_time"] >= 100
+    assert cost["max_time"] + 50 <= cost["total_time"]
 
 
 def test_first_and_last_seen_are_when_it_was(admin: Connection, session: Connection) -> None:
