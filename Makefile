@@ -134,8 +134,17 @@ lint: build ## formatting, static analysis, types, borders between the parts
 	@$(VENV)/bin/mypy --python-version 3.11 monitoring
 	@$(PY) -m mypy.stubtest reqtrail._native reqtrail._metrics_server --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml \
 	  --allowlist scripts/stubtest_allowlist.txt
+	@$(PY) -m monitoring.grafana.build --check
+	@$(PY) -m tests.monitoring.dashboards.panel_table --check
+	@$(VENV)/bin/yamllint --strict .
+	@$(VENV)/bin/hadolint --config .hadolint.yaml packaging/docker/*/Dockerfile
 	@scripts/check_borders.sh $(EXTENSION)
 	@scripts/tidy.sh $(BUILD) $(JOBS)
+
+.PHONY: dashboards
+dashboards: setup ## write the dashboards' JSON and the table of their panels from the code
+	@$(PY) -m monitoring.grafana.build
+	@$(PY) -m tests.monitoring.dashboards.panel_table
 
 .PHONY: format
 format: setup ## rewrite C++ and Python in the project's format

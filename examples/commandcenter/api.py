@@ -10,13 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 import reqtrail
 from examples.commandcenter.models import Commit, Repository
-from examples.commandcenter.settings import ASYNC_DATABASE_URL
+from examples.commandcenter.settings import ASYNC_DATABASE_URL, LOG_FILE
 from examples.commandcenter.worker import celery_app, sync_repository
 
 app = FastAPI(title="CommandCenter")
 engine = create_async_engine(ASYNC_DATABASE_URL)
 logger = logging.getLogger("commandcenter.api")
 
+if LOG_FILE:
+    reqtrail.logging.setup(origin="api", file=LOG_FILE, max_bytes=100_000_000)
 reqtrail.install(app, celery=celery_app, engine=engine)
 
 

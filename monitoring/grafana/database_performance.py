@@ -108,7 +108,10 @@ def _errors() -> list[panels.Panel]:
 def _latency() -> list[panels.Panel]:
     mean = f"""sum by (datname) (rate(pg_stat_statements_seconds_total{{{DATABASE}}}[$__rate_interval]))
 / sum by (datname) (rate(pg_stat_statements_calls_total{{{DATABASE}}}[$__rate_interval]))"""
-    times = {"total_time": "ms", "max_time": "ms", "mean_time": "ms"}
+    times = dict.fromkeys(("total_time", "max_time", "mean_time"), "ms")
+    of_requests = dict.fromkeys(
+        ("total_time", "max_time", "plan_time", "commit_time", "idle_in_transaction_time"), "ms"
+    )
     slow = Limits(warning=250, critical=1000)
     return [
         panels.over_time(
@@ -149,7 +152,7 @@ def _latency() -> list[panels.Panel]:
             "to its log lines and to its look-up.",
             "short",
             queries.sql(database_rows.COSTLIEST),
-            units=times | {"wal_bytes": "bytes"},
+            units=of_requests | {"wal_bytes": "bytes"},
             limits=slow,
             limited="total_time",
         ),

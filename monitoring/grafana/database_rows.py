@@ -19,12 +19,14 @@ ORDER BY 1
 """
 
 COSTLIEST = """
-SELECT request_id, last_seen, total_time, max_time, statements, transactions, rollbacks, errors, rows,
-  shared_blks_hit + shared_blks_read AS blocks, wal_bytes, database, "user"
-FROM pg_stat_requests
-WHERE $__timeFilter(last_seen)
+SELECT request_id, last_seen, total_time, max_time, plan_time, commit_time, idle_in_transaction_time, statements,
+  transactions, rollbacks, errors, last_sqlstate, rows, shared_blks_hit + shared_blks_read AS blocks, wal_bytes,
+  (SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 100) FROM pg_stat_statements s
+   WHERE s.queryid = r.top_queryid AND s.dbid = r.dbid LIMIT 1) AS top_statement, database, "user"
+FROM (
+  SELECT * FROM pg_stat_requests WHERE $__timeFilter(last_seen) ORDER BY total_time DESC LIMIT 20
+) r
 ORDER BY total_time DESC
-LIMIT 20
 """
 
 SLOWEST = """
@@ -55,9 +57,8 @@ LIMIT 50
 IN_FLIGHT = """
 SELECT r.request_id, extract(epoch FROM clock_timestamp() - r.xact_start) AS age, r.statements, r.total_time, s.state,
   coalesce(s.wait_event_type || ': ' || s.wait_event, '-') AS waits_for,
-  (SELECT string_agg(coalesce(b.request_id, 'pid ' || blocker.pid), ', ')
-   FROM unnest(pg_blocking_pids(r.pid)) AS blocker (pid)
-   LEFT JOIN pg_stat_requests_activity b ON b.pid = blocker.pid) AS blocked_by,
+  CASE WHEN cardinality(r.blocked_by) > 0 THEN array_to_string(r.blocked_by, ', ')
+    ELSE 'pid ' || nullif(array_to_string(r.blocked_by_pids, ', '), '') END AS blocked_by,
   left(regexp_replace(s.query, '\\s+', ' ', 'g'), 200) AS query, r.database, r."user", r.pid
 FROM pg_stat_requests_activity r
 JOIN pg_stat_activity s ON s.pid = r.pid

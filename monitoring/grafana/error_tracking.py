@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.grafana import limits, links, panels, queries, sheet
+from monitoring.grafana import database_rows, limits, links, panels, queries, sheet
 from monitoring.grafana.panels import HALF, Limits
 
+TIMES = dict.fromkeys(("total_time", "max_time", "plan_time", "commit_time", "idle_in_transaction_time"), "ms")
 COUNTER = "commandcenter_errors_total"
 ERRORS = 'job=~"$job", endpoint=~"$endpoint"'
 API = 'job=~"$job", handler=~"$endpoint"'
@@ -138,13 +139,6 @@ def _recent() -> list[panels.Panel]:
   count_over_time({FAILED_LINES} | json | error_type != "" | __error__ = "" [$__auto]))"""
     what = "{{.endpoint}}{{.task}} {{.error_type}}: {{.error_message}}{{.message}}\\n{{.exception}}"
     traces = f'{FAILED_LINES} | json\n| line_format "{what}"'
-    server = """
-SELECT time, request_id, sqlstate, message, queryid
-FROM pg_stat_requests_errors
-WHERE $__timeFilter(time)
-ORDER BY time DESC
-LIMIT 50
-"""
     return [
         panels.over_time(
             "Error lines by service",
@@ -172,7 +166,7 @@ LIMIT 50
             "Recent errors of PostgreSQL",
             "What the server raised for a request, the newest first. The id links to the log lines of the request.",
             "short",
-            queries.sql(server),
+            queries.sql(database_rows.ERRORS),
             units={"queryid": "none"},
         ),
     ]
@@ -180,16 +174,16 @@ LIMIT 50
 
 def _look_up() -> list[panels.Panel]:
     cost = """
-SELECT first_seen, last_seen, database, "user", transactions, rollbacks, statements, errors, rows, total_time, max_time,
-  shared_blks_hit + shared_blks_read AS blocks, wal_bytes
+SELECT first_seen, last_seen, total_time, max_time, plan_time, commit_time, idle_in_transaction_time, statements,
+  transactions, rollbacks, errors, last_sqlstate, rows, shared_blks_hit + shared_blks_read AS blocks, wal_bytes,
+  backends, database, "user"
 FROM pg_stat_requests(${request_id:sqlstring})
 """
     statements = """
 SELECT s.queryid, s.calls, s.total_time, s.max_time, s.rows,
   left(regexp_replace(q.query, '\\s+', ' ', 'g'), 200) AS query
-FROM pg_stat_requests_statements s
+FROM pg_stat_requests_statements(${request_id:sqlstring}) s
 LEFT JOIN pg_stat_statements q ON q.queryid = s.queryid AND q.dbid = s.dbid AND q.userid = s.userid
-WHERE s.request_id = ${request_id:sqlstring}
 ORDER BY s.total_time DESC
 """
     return [
@@ -204,7 +198,7 @@ ORDER BY s.total_time DESC
             "Its transactions taken together, those of its tasks included. Times in milliseconds.",
             "short",
             queries.sql(cost),
-            units={"total_time": "ms", "max_time": "ms", "wal_bytes": "bytes"},
+            units=TIMES | {"wal_bytes": "bytes"},
         ),
         panels.grid(
             "Its statements",

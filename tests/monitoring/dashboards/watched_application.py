@@ -21,6 +21,7 @@ from tests.waiting import wait_for
 EXPORTER_USER_SQL = REPOSITORY / "sql" / "exporter_user.sql"
 SETTINGS: dict[str, str | int] = {
     "shared_preload_libraries": "pg_stat_statements,pg_stat_requests",
+    "pg_stat_requests.slow_statement_threshold": "200ms",
     "log_destination": "jsonlog",
     "logging_collector": "on",
     "log_directory": "log",
