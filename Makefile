@@ -71,7 +71,7 @@ demo-down: ## stop what demo-up left running
 # ---- checks ----
 
 .PHONY: test
-test: build test-cpp test-fuzz test-sanitized test-python test-oldest ## all tests
+test: build test-cpp test-fuzz test-sanitized test-python test-oldest test-soak ## all tests
 
 .PHONY: test-cpp
 test-cpp: build
@@ -113,6 +113,15 @@ test-oldest: build ## the database hooks on the oldest supported drivers
 	@echo "test: the oldest supported database drivers"
 	@scripts/setup_oldest.sh $(VENV) $(BUILD)/oldest
 	@$(BUILD)/oldest/bin/python -m pytest -m "not newer_drivers" tests/pyext/database
+
+.PHONY: test-soak
+test-soak: build
+	@echo "test: two minutes of soaking"
+	@$(MAKE) -s soak MINUTES=2
+
+.PHONY: soak
+soak: build ## the example under load for MINUTES (default 10), while processes are killed and servers restarted
+	@$(PY) -m tests.soak $(MINUTES)
 
 MINUTES ?= 10
 .PHONY: fuzz

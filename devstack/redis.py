@@ -19,6 +19,16 @@ class Redis:
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        self._directory = directory
+        self._detached = detached
+        self.start()
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers.
+
+        Raises:
+            ServerError: It did not start.
+        """
         argv: list[str | Path] = [
             "redis-server",
             "--port",
@@ -28,9 +38,9 @@ class Redis:
             "--save",
             "",
             "--dir",
-            directory,
+            self._directory,
         ]
-        self.process = ServerProcess(argv, log=directory / "redis.log", detached=detached)
+        self.process = ServerProcess(argv, log=self._directory / "redis.log", detached=self._detached)
         self.process.await_ready(lambda: accepts_connections(self.port), "redis-server")
 
     @property
@@ -41,6 +51,11 @@ class Redis:
     def stop(self) -> None:
         """Stop it."""
         self.process.stop()
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same port; what it held is gone."""
+        self.stop()
+        self.start()
 
     def __enter__(self) -> Redis:
         return self
