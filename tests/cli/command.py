@@ -1,7 +1,8 @@
-"""Runs the command as a person does: in a process of its own."""
+"""Runs the command: in this process, which is quick, or in one of its own, as a person does."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_NOT_INHERITED = ("REQTRAIL_", "COLUMNS", "FORCE_COLOR", "XDG_CONFIG_HOME")
+import pytest
+
+from reqtrail.cli import main
+
+_NOT_INHERITED = ("REQTRAIL_", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "XDG_CONFIG_HOME")
 
 
 @dataclass(frozen=True)
@@ -33,25 +38,38 @@ class Done:
         return " ".join(self.err.replace("│", " ").split())
 
 
-def environment(folder: Path, **env: str) -> dict[str, str]:
-    """This process's environment, without what configures the command and without the home's reqtrail.toml."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    return {**kept, "HOME": str(folder), **env}
+class Command:
+    """`reqtrail`, in an empty folder that is the home too, and without the environment that configures it."""
 
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self._folder = folder
+        self._monkeypatch = monkeypatch
+        self._capture = capture
 
-def reqtrail(
-    *arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None, stdin: str | None = None
-) -> Done:
-    """Run `python -m reqtrail` in `folder` and wait for its end. What no person should see is an error here."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "reqtrail", *map(str, arguments)],
-        cwd=folder,
-        env=environment(folder, **(env or {})),
-        input=stdin or "",
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return Done(ended.returncode, ended.stdout, ended.stderr)
+    def __call__(self, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: str = "") -> Done:
+        """Run it in this process. An exception that would be a traceback on the terminal is one here."""
+        with self._monkeypatch.context() as patched:
+            patched.chdir(self._folder)
+            for name in [name for name in os.environ if name.startswith(_NOT_INHERITED)]:
+                patched.delenv(name)
+            for name, value in self._environment(env).items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            self._capture.readouterr()
+            code = main([str(argument) for argument in arguments])
+        out, err = self._capture.readouterr()
+        return Done(code, out, err)
+
+    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
+        """Start it as a process of its own."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("reqtrail"), *map(str, arguments)],
+            cwd=self._folder,
+            env={**inherited, **self._environment(None)},
+            stdin=subprocess.DEVNULL,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )
+
+    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        return {"HOME": str(self._folder), "COLUMNS": "200", **(env or {})}

@@ -12,7 +12,7 @@ import pytest
 
 from devstack.commandcenter import CommandCenter
 from devstack.prometheus import Prometheus
-from tests.cli.command import Done, reqtrail
+from tests.cli.command import Command, Done
 
 _SERVER_SETTINGS: dict[str, str | int] = {
     "shared_preload_libraries": "pg_stat_requests,pg_stat_statements",
@@ -70,19 +70,20 @@ def client(site: Site) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Done]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in an empty folder of its own."""
-    return lambda *arguments, **options: reqtrail(*arguments, folder=tmp_path, **options)
+    return Command(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture
-def run_until(run: Callable[..., Done]) -> Callable[..., Done]:
+def run_until(run: Command) -> Callable[..., Done]:
     """Runs the command until what it prints is so: log lines and scrapes come a moment after the answer."""
 
     def repeat(happened: Callable[[Done], bool], *arguments: str | Path) -> Done:
         deadline = time.monotonic() + 60
         while not happened(done := run(*arguments)):
-            assert time.monotonic() < deadline, (done.code, done.out, done.err)
+            assert time.monotonic() < deadline, (done.code, done.out[-3000:], done.err)
+            time.sleep(0.05)
         return done
 
     return repeat

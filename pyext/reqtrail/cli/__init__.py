@@ -6,7 +6,7 @@ import sys
 
 from reqtrail.cli import exit_codes, metrics
 
-_EXTRA = ("typer", "rich", "httpx", "tomli")
+_EXTRA = ("typer", "rich", "httpx", "psycopg", "tomli")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,11 +14,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         from reqtrail.cli.app import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+    except ImportError as error:
+        # psycopg is of no use without libpq, which its binary package has in it.
+        if (error.name or "").partition(".")[0] not in _EXTRA and "pq wrapper" not in str(error):
             raise
         if given[:1] == ["metrics"]:
             return metrics.main(given[1:])
-        print(f"reqtrail: {error.name} is missing. Run: pip install 'reqtrail[cli]'", file=sys.stderr)
+        print(f"reqtrail: {error.name or 'libpq'} is missing. Run: pip install 'reqtrail[cli]'", file=sys.stderr)
         return exit_codes.USAGE
     return run(given)

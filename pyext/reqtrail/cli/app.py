@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reqtrail import __version__
-from reqtrail.cli import exit_codes, metrics, trace
+from reqtrail.cli import doctor, exit_codes, metrics, top, trace
 from reqtrail.cli.output import ReaderGoneError
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 app.command("trace", epilog=trace.EXAMPLES)(trace.trace)
+app.command("top", epilog=top.EXAMPLES)(top.top)
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 @app.command(

@@ -201,6 +201,8 @@ def _slow(known: _Known) -> Iterator[Cause]:
         return
     longest = max(spans, key=lambda event: event.duration_ms or 0.0, default=None)
     took = database if longest is None else longest.duration_ms or 0.0
+    if sum(event.duration_ms or 0.0 for event in known.timeline.of_kind("lock")) >= _HALF * took:
+        return  # the wait for a lock is the cause, and is told
     what = "The request" if longest is None else f"The {longest.kind} {longest.name}"
     of = f"of {duration_text(took)}"
     largest = _largest_part(known, rows, took)

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import httpx
 import typer
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 from reqtrail.cli import configuration
 from reqtrail.context import reset_request_id, set_request_id
@@ -31,11 +33,6 @@ def _request_id(value: str) -> str:
 
 def _dsn(value: str) -> str:
     try:
-        from psycopg import ProgrammingError
-        from psycopg.conninfo import conninfo_to_dict
-    except ImportError as error:
-        raise typer.BadParameter(f"psycopg cannot be imported ({error}): pip install 'reqtrail[cli]'") from error
-    try:
         conninfo_to_dict(value)
     except ProgrammingError:
         # libpq's own words have the string in them, password and all.
@@ -44,12 +41,13 @@ def _dsn(value: str) -> str:
     return value
 
 
-def _url(value: str) -> str:
+def url(value: str) -> str:
+    """Take an http or https address. Raises typer.BadParameter for anything else."""
     try:
-        url = httpx.URL(value)
+        address = httpx.URL(value)
     except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
+        address = httpx.URL("")
+    if address.scheme not in ("http", "https") or not address.host:
         raise typer.BadParameter(f"{value!r} is no address such as http://127.0.0.1:9090")
     return value
 
@@ -60,7 +58,8 @@ def _path_or_glob(value: str) -> str:
     return value
 
 
-def _duration(value: str | timedelta) -> timedelta:
+def duration(value: str | timedelta) -> timedelta:
+    """Read a time span such as 30s, 15m, 24h or 7d. Raises typer.BadParameter."""
     if isinstance(value, timedelta):
         return value
     matched = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value)
@@ -106,7 +105,7 @@ Logs = Annotated[
 ]
 Loki = Annotated[
     str | None,
-    typer.Option("--loki", parser=_url, metavar="URL", rich_help_panel=_SOURCES, help="The address of Loki."),
+    typer.Option("--loki", parser=url, metavar="URL", rich_help_panel=_SOURCES, help="The address of Loki."),
 ]
 LokiSelector = Annotated[
     str,
@@ -123,14 +122,24 @@ LokiTenant = Annotated[
 Prometheus = Annotated[
     str | None,
     typer.Option(
-        "--prometheus", parser=_url, metavar="URL", rich_help_panel=_SOURCES, help="The address of Prometheus."
+        "--prometheus", parser=url, metavar="URL", rich_help_panel=_SOURCES, help="The address of Prometheus."
+    ),
+]
+Api = Annotated[
+    str | None,
+    typer.Option(
+        "--api",
+        parser=url,
+        metavar="URL",
+        rich_help_panel=_SOURCES,
+        help="An address of the API that may be asked with GET, such as its health check.",
     ),
 ]
 Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metrics",
-        parser=_url,
+        parser=url,
         metavar="URL",
         rich_help_panel=_SOURCES,
         help="The address of a /metrics page, for the exemplars that it shows now. Repeatable.",
@@ -140,7 +149,7 @@ Since = Annotated[
     timedelta,
     typer.Option(
         "--since",
-        parser=_duration,
+        parser=duration,
         metavar="TIME",
         show_default="24h",
         rich_help_panel=_SOURCES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ _ORDER: dict[str, int] = {
     "exemplar": 7,
 }
 _MIN_GAP = timedelta(milliseconds=1)
+_SAME_MOMENT = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,21 @@ class Event:
     def duration_ms(self) -> float | None:
         """How long it took, in milliseconds; None for a moment."""
         return None if self.end is None else milliseconds(self.end - self.start)
+
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """What two events have in common if they may be the same one, told by two sources.
+
+        A server's log and its views have the same errors and statements; the views cut their texts.
+        """
+        if self.kind in ("error", "statement") and isinstance(self.details.get("pid"), int):
+            return self.kind, self.details["pid"]
+        return self.kind, self.name, self.start, self.end
+
+    def is_told_by(self, other: Event) -> bool:
+        """Whether one of the same likeness is the same event."""
+        same_text = self.name.startswith(other.name) or other.name.startswith(self.name)
+        return same_text and abs(self.last - other.last) <= _SAME_MOMENT
 
     @property
     def last(self) -> datetime:
@@ -99,11 +115,17 @@ class Timeline:
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Timeline:
-        """Sort what the sources found; what two of them told alike is in it once."""
-        seen: dict[tuple[object, ...], Event] = {}
-        for event in events:
-            seen.setdefault((event.kind, event.name, event.start, event.end), event)
-        return cls(sorted(seen.values(), key=lambda event: (event.start, _ORDER[event.kind])))
+        """Sort what the sources found; what two of them told alike is in it once, with the details of both."""
+        alike: dict[tuple[object, ...], list[Event]] = {}
+        for event in sorted(events, key=lambda event: (event.start, _ORDER[event.kind])):
+            others = alike.setdefault(event.likeness, [])
+            twin = next((number for number, other in enumerate(others) if event.is_told_by(other)), None)
+            if twin is None:
+                others.append(event)
+            else:
+                others[twin] = replace(others[twin], details={**event.details, **others[twin].details})
+        kept = [event for others in alike.values() for event in others]
+        return cls(sorted(kept, key=lambda event: (event.start, _ORDER[event.kind])))
 
     def of_kind(self, *kinds: Kind) -> list[Event]:
         """The events of these kinds."""

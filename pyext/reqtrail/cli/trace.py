@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from reqtrail.cli.sources import Source
 from reqtrail.cli.sources.log_files import LogFilesSource
 from reqtrail.cli.sources.loki import DEFAULT_SELECTOR, LokiSource
 from reqtrail.cli.sources.metrics_page import MetricsPageSource
+from reqtrail.cli.sources.postgres import PostgresSource
 from reqtrail.cli.sources.prometheus import PrometheusSource
 from reqtrail.cli.text_output import print_trail
 from reqtrail.cli.trail import Trail, gather
@@ -56,7 +56,7 @@ def trace(
 ) -> None:
     """Show everything that is known of a request, in the order of time, with the likely cause on top."""
     sources: list[Source] = [
-        *_databases(dsn or ()),
+        *(PostgresSource(one) for one in dsn or ()),
         *([LogFilesSource(logs)] if logs else []),
         *([LokiSource(loki, since, selector=loki_selector, tenant=loki_tenant)] if loki else []),
         *([PrometheusSource(prometheus, since)] if prometheus else []),
@@ -74,13 +74,6 @@ def trace(
     else:
         print_trail(trail, console())
     raise typer.Exit(_exit_code(trail))
-
-
-def _databases(dsns: Sequence[str]) -> Iterator[Source]:
-    if dsns:
-        from reqtrail.cli.sources.postgres import PostgresSource  # psycopg is wanted only here
-
-        yield from (PostgresSource(dsn) for dsn in dsns)
 
 
 def _write(path: Path, page: str) -> None:

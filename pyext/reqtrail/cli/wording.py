@@ -18,8 +18,9 @@ def duration_text(ms: float) -> str:
         return f"{ms / _SECOND_MS:.2f} s"
     seconds = round(ms / _SECOND_MS)
     if seconds * _SECOND_MS < _HOUR_MS:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+        return f"{seconds // 60} min" + (f" {seconds % 60} s" if seconds % 60 else "")
+    minutes = seconds % 3600 // 60
+    return f"{seconds // 3600} h" + (f" {minutes} min" if minutes else "")
 
 
 def counted(number: float, thing: str) -> str:

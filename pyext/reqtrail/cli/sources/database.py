@@ -66,19 +66,24 @@ class Requests:
             )
         self.version: str = found["extversion"]
         self._schema: str = found["nspname"]
-        relations = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'v'",
-            [sql.Identifier(self._schema).as_string(connection)],
-        ).fetchall()
-        self._views = {row["relname"] for row in relations}
+        schema = [sql.Identifier(self._schema).as_string(connection)]
+        views = "SELECT relname AS name FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'v'"
+        look_ups = (
+            "SELECT proname AS name FROM pg_proc WHERE pronamespace = %s::regnamespace"
+            " AND proargtypes = ARRAY['text'::regtype]::oidvector"
+        )
+        self._views = {row["name"] for row in connection.execute(views, schema)}
+        self._look_ups = {row["name"] for row in connection.execute(look_ups, schema)}
 
     def has(self, suffix: str) -> bool:
         """Whether this version of the extension has the view pg_stat_requests<suffix>."""
         return f"{EXTENSION}{suffix}" in self._views
 
-    def rows_of(self, request_id: str) -> list[DictRow]:
-        """The rows of one request, by the look-up function."""
-        query = sql.SQL("SELECT * FROM {}(%s)").format(self.identifier(""))
+    def rows_of(self, request_id: str, suffix: str = "") -> list[DictRow]:
+        """The rows of one request in a view: by its look-up function, where there is one."""
+        if f"{EXTENSION}{suffix}" not in self._look_ups:
+            return self.select(suffix, "WHERE v.request_id = %s", [request_id])
+        query = sql.SQL("SELECT * FROM {}(%s)").format(self.identifier(suffix))
         return self._connection.execute(query, [request_id]).fetchall()
 
     def select(self, suffix: str, rest: str = "", parameters: Sequence[Any] = ()) -> list[DictRow]:

@@ -14,7 +14,7 @@ from reqtrail.cli.sources.database import Requests
 
 _BACKENDS = """
 SELECT a.pid, a.state, a.query, a.query_start, a.wait_event_type, a.wait_event, clock_timestamp() AS seen,
-       pg_blocking_pids(a.pid) AS blocked_by_pids,
+       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) END AS blocked_by_pids,
        (SELECT min(l.waitstart) FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted) AS waiting_since
   FROM pg_stat_activity a WHERE a.pid = ANY(%s)
 """

@@ -66,20 +66,22 @@ def begun_as_errors_say(events: Iterable[Event]) -> list[Event]:
     """
     found = list(events)
     begun = {
-        (error.details.get("method"), error.details.get("endpoint")): error.start - timedelta(seconds=seconds)
+        _route(error): error.start - timedelta(seconds=seconds)
         for error in found
         if error.kind == "error" and error.details.get("logger") == "reqtrail.error"
         if (seconds := _seconds(error.details.get("duration"))) is not None
     }
     moved = []
     for event in found:
-        start = None
-        if event.kind == "request":
-            start = begun.get((event.details.get("method"), event.details.get("endpoint")))
+        start = begun.get(_route(event)) if event.kind == "request" else None
         if start is not None and event.end is not None and start < event.start:
             event = replace(event, start=start, end=start + (event.end - event.start))
         moved.append(event)
     return moved
+
+
+def _route(event: Event) -> tuple[str, str]:
+    return _text(event.details.get("method")), _text(event.details.get("endpoint"))
 
 
 def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from reqtrail.cli.timeline import Event
 from reqtrail.cli.wording import counted
 
 STDIN = "-"
+_LAST_BYTES = 16 << 20
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -38,8 +40,7 @@ class LogFilesSource:
                 events += _read(path, request_id)
                 read.append(path)
             except (OSError, EOFError) as error:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                unreadable.append(f"{path}: {reason}")
+                unreadable.append(_reason(path, error))
         if not read:
             raise SourceError("; ".join(unreadable) or f"no file matches {self.name}")
         pids = holder_pids(events)
@@ -48,6 +49,20 @@ class LogFilesSource:
             events = name_holders(events, (found for path in files for found in tagged_records(_lines(path), pids)))
         note = f"{counted(len(events), 'record')} in {counted(len(read), 'file')}"
         return Found(events, note="; ".join([note, *(f"not read: {reason}" for reason in unreadable)]))
+
+    def last_lines(self) -> Iterator[tuple[str, str]]:
+        """The lines in the last 16 MiB of each file, each with the file's path.
+
+        Raises SourceError when a file cannot be read, or there is none.
+        """
+        paths = list(self._paths())
+        if not paths:
+            raise SourceError(f"no file matches {self.name}")
+        for path in paths:
+            try:
+                yield from ((path, line) for line in _lines(path, from_end=_LAST_BYTES))
+            except (OSError, EOFError) as error:
+                raise SourceError(_reason(path, error)) from error
 
     def _paths(self) -> Iterator[str]:
         seen = set()
@@ -60,6 +75,10 @@ class LogFilesSource:
                 if path not in seen and (path == STDIN or as_it_is or Path(path).is_file()):
                     seen.add(path)
                     yield path
+
+
+def _reason(path: str, error: Exception) -> str:
+    return f"{path}: {getattr(error, 'strerror', None) or error}"
 
 
 def _matching(pattern: Path) -> list[str]:
@@ -75,10 +94,13 @@ def _read(path: str, request_id: str) -> list[Event]:
     return reader.events
 
 
-def _lines(path: str) -> Iterator[str]:
+def _lines(path: str, *, from_end: int | None = None) -> Iterator[str]:
     if path == STDIN:
         yield from (line.decode(errors="replace").rstrip("\r\n") for line in sys.stdin.buffer)
         return
     with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+        if from_end is not None and not path.endswith(".gz") and Path(path).stat().st_size > from_end:
+            file.seek(-from_end, os.SEEK_END)
+            file.readline()  # the end of a line that began before
         for line in file:
             yield line.decode(errors="replace").rstrip("\r\n")

@@ -59,6 +59,11 @@ class LokiSource:
         cut = f"; only the first {_LIMIT} lines" if lines >= _LIMIT else ""
         return Found(events, note=f"{counted(len(events), 'record')} in {counted(lines, 'line')}{cut}")
 
+    def count_lines(self, filters: str) -> int:
+        """How many lines (at most 5,000) pass LogQL's line filters. Raises SourceError."""
+        now = datetime.now(timezone.utc)
+        return sum(len(stream) for _, stream in self._streams(filters, now - self._since, now))
+
     def _with_holders(self, events: list[Event], pids: set[int]) -> list[Event]:
         waits = [event for event in events if event.kind == "lock"]
         start = min(event.start for event in waits) - _AROUND_A_WAIT

@@ -15,7 +15,6 @@ from reqtrail.cli.sources.in_flight import InFlight, in_flight
 from reqtrail.cli.timeline import Event, StatementTotal
 from reqtrail.cli.wording import counted
 
-_OF_REQUEST = "WHERE v.request_id = %s"
 _VIEWS = ("_statements", "_errors", "_slow", "_activity")
 
 
@@ -36,13 +35,13 @@ class PostgresSource:
             rows = requests.rows_of(request_id)
             events = [
                 *(self._database_event(row) for row in rows),
-                *(self._error_event(row) for row in requests.select("_errors", _OF_REQUEST, [request_id])),
-                *(self._slow_event(row) for row in requests.select("_slow", _OF_REQUEST, [request_id])),
+                *(self._error_event(row) for row in requests.rows_of(request_id, "_errors")),
+                *(self._slow_event(row) for row in requests.rows_of(request_id, "_slow")),
             ]
             for backend in in_flight(connection, requests):
                 if backend.request_id == request_id:
                     events += self._in_flight_events(backend)
-            totals = requests.select("_statements", _OF_REQUEST, [request_id])
+            totals = requests.rows_of(request_id, "_statements")
             statements = list(_statements(totals, _texts(connection, totals)))
             missing = [f"pg_stat_requests{view}" for view in _VIEWS if not requests.has(view)]
         note = f"{counted(len(rows), 'row')}, {counted(len(statements), 'statement')}"
@@ -58,7 +57,7 @@ class PostgresSource:
             self.name,
             row["first_seen"],
             row["last_seen"],
-            failed=bool(row["errors"] or row["rollbacks"]),
+            failed=bool(row["errors"]),
             details={name: value for name, value in row.items() if value is not None},
         )
 
@@ -66,7 +65,7 @@ class PostgresSource:
         return Event("error", row["message"], self.name, row["time"], failed=True, details=dict(row))
 
     def _slow_event(self, row: Mapping[str, Any]) -> Event:
-        text = " ".join(str(row.get("text") or row.get("query") or "a slow statement").split())
+        text = " ".join(str(row["text"]).split())
         start = row["time"] - timedelta(milliseconds=row["duration"])
         return Event("statement", text, self.name, start, row["time"], details=dict(row))
 

@@ -183,7 +183,9 @@ def event_of_record(record: LogRecord, source: str) -> Event:
         return Event("lock", f"waited for {waited[3]}", source, start, record.time, details=details)
     if (took := _DURATION.match(record.message)) is not None:
         text = took[2] or record.attached.get("STATEMENT") or "statement"
-        return Event("statement", text, source, _before(record.time, took[1]), record.time, details=details)
+        return Event(
+            "statement", " ".join(text.split()), source, _before(record.time, took[1]), record.time, details=details
+        )
     return Event("log", record.message, source, record.time, details=details)
 
 
