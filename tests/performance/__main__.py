@@ -1,6 +1,6 @@
 """`make bench`: every suite beside its peers, as a table and in build/bench/<suite>.json.
 
-usage: python -m tests.performance [SUITE ...]     no SUITE: all of them
+usage: python -m tests.performance [SUITE ...]     no SUITE: all of them, and docs/benchmarks.md is written anew
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from tests.performance import celery_hooks, log_lines, middleware, pg_instructions, pg_throughput, pg_views
+from tests.performance.benchmarks_page import PAGE, page
 from tests.performance.report import write
 
 SUITES = {
@@ -26,9 +27,14 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"bench: there is no suite {unknown[0]!r}; there are: {', '.join(SUITES)}", file=sys.stderr)
         return 2
+    measured = {}
     for name in names or SUITES:
         print(f"bench: measuring {name} ...", flush=True)
-        print(f"bench: wrote {write(name, SUITES[name]())}")
+        measured[name] = SUITES[name]()
+        print(f"bench: wrote {write(name, measured[name])}", flush=True)
+    if not names:
+        PAGE.write_text(page(measured))
+        print(f"bench: wrote {PAGE}")
     return 0
 
 

@@ -51,17 +51,26 @@ def write(suite: str, rows: Sequence[BenchRow], *, console: Console | None = Non
     return path
 
 
+def ratio(row: BenchRow, peer: float) -> str:
+    """How many times as much the peer takes, or how many times as much ours gives; "" if ours is a ratio itself."""
+    if row["unit"].startswith("x") or row["ours"] <= 0 or peer <= 0:
+        return ""
+    return f"{number(peer / row['ours'] if row['better'] == 'lower' else row['ours'] / peer)} x"
+
+
 def _table(suite: str, rows: Sequence[BenchRow]) -> Table:
-    table = Table("what", "ours", "goal", "peers", title=suite, title_justify="left")
+    table = Table("what", "ours", "goal", "peers", "ratio", title=suite, title_justify="left")
     for row in rows:
         arrow = "<=" if row["better"] == "lower" else ">="
         reached = {True: " [green]reached[/]", False: " [red]missed[/]", None: ""}[reaches_goal(row)]
-        goal = "-" if row["goal"] is None else f"{arrow} {_number(row['goal'])}{reached}"
-        peers = "\n".join(f"{name}: {_number(value)}" for name, value in row["peers"].items())
-        ours = f"{_number(row['ours'])} {row['unit']} ± {row['spread'] * 100:.1f} %"
-        table.add_row(row["name"], ours, goal, peers)
+        goal = "-" if row["goal"] is None else f"{arrow} {number(row['goal'])}{reached}"
+        peers = "\n".join(f"{name}: {number(value)}" for name, value in row["peers"].items())
+        ratios = "\n".join(ratio(row, value) for value in row["peers"].values())
+        ours = f"{number(row['ours'])} {row['unit']} ± {row['spread'] * 100:.1f} %"
+        table.add_row(row["name"], ours, goal, peers, ratios)
     return table
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A number as people read it: three digits that count."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
