@@ -34,9 +34,7 @@ def page(suites: Mapping[str, Sequence[BenchRow]]) -> str:
     ]
     lines += [_line(row) for row in rows]
     lines += ["", "## Short of the goal", ""]
-    lines += [f"- {row['name']}: {_value(row, row['ours'])}, the goal is {_goal(row)}" for row in missed] or [
-        "Nothing."
-    ]
+    lines += [f"- {row['name']}: {_ours(row)}, the goal is {_goal(row)}" for row in missed] or ["Nothing."]
     lines += ["", "## To repeat it", "", "```"]
     lines += dict.fromkeys(row["command"] for row in rows)
     return "\n".join([*lines, "```", ""])
@@ -46,9 +44,7 @@ def _line(row: BenchRow) -> str:
     peers = "<br>".join(f"{name}: {number(value)}" for name, value in row["peers"].items())
     ratios = "<br>".join(ratio(row, value) for value in row["peers"].values())
     spread = f"{row['spread'] * 100:.0f} %"
-    return (
-        f"| {row['name']} | {_goal(row)} | {_value(row, row['ours'])} | {spread} | {peers or '-'} | {ratios or '-'} |"
-    )
+    return f"| {row['name']} | {_goal(row)} | {_ours(row)} | {spread} | {peers or '-'} | {ratios or '-'} |"
 
 
 def _goal(row: BenchRow) -> str:
