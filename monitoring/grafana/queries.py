@@ -21,7 +21,7 @@ def grown(counter: str, selector: str, by: str, window: str) -> str:
     there in the hour before the window has grown by its first value too.
     """
     series = f"{counter}{{{selector}}}"
-    first = f"(min_over_time({series}[{window}]) unless last_over_time({series}[1h] offset {window}))"
+    first = f"(min_over_time({series}[{window}]) unless last_over_time({series}[1h:10m] offset {window}))"
     more = f"increase({series}[{window}])"
     return f"sum by ({by}) (\n  {more} + {first}\n  or {first}\n  or {more}\n)"
 

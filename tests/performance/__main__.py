@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.performance import celery_hooks, log_lines, middleware, pg_instructions, pg_throughput, pg_views
+from tests.performance import celery_hooks, log_lines, middleware, monitoring, pg_instructions, pg_throughput, pg_views
 from tests.performance.benchmarks_page import PAGE, page
 from tests.performance.report import write
 
@@ -18,6 +18,7 @@ SUITES = {
     "middleware": middleware.rows,
     "celery_hooks": celery_hooks.rows,
     "log_lines": log_lines.rows,
+    "monitoring": monitoring.rows,
 }
 
 
