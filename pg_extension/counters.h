@@ -61,13 +61,18 @@ static_assert(std::is_standard_layout_v<Counters> && std::is_trivially_copyable_
 
 inline constexpr int kCounterCount = sizeof(Counters) / sizeof(std::int64_t);
 
+/// A sum that starts again rather than to be undefined: a file may hold any numbers.
+constexpr std::int64_t AddWrapping(std::int64_t a, std::int64_t b) noexcept {
+  return std::bit_cast<std::int64_t>(std::bit_cast<std::uint64_t>(a) + std::bit_cast<std::uint64_t>(b));
+}
+
 template <CounterKind kKind>
 constexpr std::int64_t MergeCounter(std::int64_t a, std::int64_t b) noexcept {
   if constexpr (kKind == CounterKind::kEarliest) return std::min(a, b);
   if constexpr (kKind == CounterKind::kLatest || kKind == CounterKind::kMaxTime) return std::max(a, b);
   if constexpr (kKind == CounterKind::kSqlState) return b != 0 ? b : a;
   if constexpr (kKind == CounterKind::kBackends) return a | b;
-  return a + b;
+  return AddWrapping(a, b);
 }
 
 /// Adds `from`, which came later, to `into`. REQUIRES: both have first_seen and last_seen set.

@@ -17,7 +17,9 @@ add_library(pg_stat_requests MODULE
   pg_extension/module.cpp
   pg_extension/pending_events.cpp
   pg_extension/request_functions.cpp
+  pg_extension/restart.cpp
   pg_extension/ring.cpp
+  pg_extension/saved_file.cpp
   pg_extension/set_statement.cpp
   pg_extension/settings.cpp
   pg_extension/shard.cpp

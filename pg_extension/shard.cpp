@@ -86,6 +86,12 @@ void Shard::Erase(const RequestId& id, std::uint64_t hash) noexcept {
   }
 }
 
+void Shard::AddToTotals(std::uint64_t merged, std::uint64_t overwritten, std::int64_t overwritten_until) noexcept {
+  totals_.merged += merged;
+  totals_.overwritten += overwritten;
+  totals_.overwritten_until = std::max(totals_.overwritten_until, overwritten_until);
+}
+
 std::size_t Shard::CopyMatches(const RequestId& id, std::uint64_t hash, Record* out, std::size_t limit) const noexcept {
   const auto low_hash = static_cast<std::uint32_t>(hash);
   std::size_t count = 0;

@@ -18,7 +18,7 @@ struct Record {
 
   /// Whether it is worth to outlive others: it had errors, or its statements and commits took `duration` nanoseconds.
   [[nodiscard]] bool IsNotable(std::int64_t duration) const noexcept {
-    return work.counters.errors > 0 || work.counters.total_time + work.counters.commit_time >= duration;
+    return work.counters.errors > 0 || AddWrapping(work.counters.total_time, work.counters.commit_time) >= duration;
   }
 };
 static_assert(std::is_standard_layout_v<Record> && std::is_trivially_copyable_v<Record>);
@@ -66,6 +66,16 @@ class alignas(64) Shard {
 
   /// Forgets the records of one id (of any database and role). The totals do not count them as overwritten.
   void Erase(const RequestId& id, std::uint64_t hash) noexcept;
+
+  /// Adds to the totals what they were before a restart.
+  void AddToTotals(std::uint64_t merged, std::uint64_t overwritten, std::int64_t overwritten_until) noexcept;
+
+  /// Calls use(record) for each, those first that are to be overwritten first.
+  template <typename Use>
+  void ForEachInOrder(const Use& use) const {
+    const std::uint32_t first = totals_.used < totals_.capacity ? 0 : hand_;
+    for (std::uint32_t i = 0; i < totals_.used; ++i) use(Records()[(first + i) % totals_.used]);
+  }
 
   [[nodiscard]] const ShardTotals& totals() const noexcept { return totals_; }
   [[nodiscard]] const Record* begin() const noexcept { return Records(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "pg_extension/restart.h"
 #include "pg_extension/settings.h"
 
 namespace reqtrail {
@@ -91,6 +92,18 @@ void SharedState::OnStartup() {
   locks_ = GetNamedLWLockTranche(kName);
   LWLockRelease(AddinShmemInitLock);
   instance_ = state;
+  if (!found) restart::Restore(state);
+}
+
+void SharedState::Forget() noexcept {
+  for (std::uint32_t i = 0; i < shard_count_; ++i) {
+    ShardAt(i).Clear();
+    NotableShardAt(i).Clear();
+  }
+  Errors().Clear();
+  SlowStatements().Clear();
+  pg_atomic_write_u64(&ignored_ids, 0);
+  pg_atomic_write_u64(&stats_reset, static_cast<std::uint64_t>(GetCurrentTimestamp()));
 }
 
 void SharedState::Initialize() {

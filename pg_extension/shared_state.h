@@ -52,6 +52,9 @@ class SharedState {
   /// nullptr for a process that is no backend (number >= SlotCount()).
   [[nodiscard]] Slot* SlotAt(std::uint32_t number) noexcept;
 
+  /// Forgets everything that is recorded. REQUIRES: nobody else uses the shared memory.
+  void Forget() noexcept;
+
   /// Ids that the setting refused since the last reset.
   pg_atomic_uint64 ignored_ids;
   /// TimestampTz of the last reset, or of the server's start.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "pg_extension/counters.h"
+
 namespace reqtrail {
 namespace {
 
@@ -12,7 +14,7 @@ std::uint32_t AddSaturated(std::uint32_t a, std::uint32_t b) noexcept {
 }
 
 void AddTo(StatementWork& entry, const StatementWork& work) noexcept {
-  entry.total_time += work.total_time;
+  entry.total_time = AddWrapping(entry.total_time, work.total_time);
   entry.calls = AddSaturated(entry.calls, work.calls);
   entry.rows = AddSaturated(entry.rows, work.rows);
   entry.max_time = std::max(entry.max_time, work.max_time);

@@ -13,7 +13,8 @@ struct Work {
   /// Adds `later`. REQUIRES: both counters have first_seen and last_seen set.
   void Merge(const Work& later) noexcept {
     reqtrail::Merge(counters, later.counters);
-    counters.statements_dropped += static_cast<std::int64_t>(statements.Add(later.statements));
+    const auto dropped = static_cast<std::int64_t>(statements.Add(later.statements));
+    counters.statements_dropped = AddWrapping(counters.statements_dropped, dropped);
   }
   void Assign(const Work& other) noexcept {
     counters = other.counters;

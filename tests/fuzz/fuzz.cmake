@@ -9,4 +9,7 @@ endfunction()
 reqtrail_fuzz(accept reqtrail_metrics)
 reqtrail_fuzz(json_text reqtrail_core)
 reqtrail_fuzz(request_id reqtrail_core)
+reqtrail_fuzz(saved_file reqtrail_flags)
+target_sources(saved_file_fuzz PRIVATE
+  pg_extension/saved_file.cpp pg_extension/shard.cpp pg_extension/top_statements.cpp)
 reqtrail_fuzz(sql_comment reqtrail_core)
