@@ -1,8 +1,9 @@
 """The current request id on the transactions of asyncpg connections and pools, without a round trip of its own."""
 
+import inspect
 import itertools
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -12,6 +13,8 @@ from reqtrail.begin import BeginRider
 from reqtrail.sql_comment import Tags
 
 __all__ = ["install", "ride", "uninstall"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Every text with which asyncpg's Transaction starts one. An application's own scripts are left as they are.
 _BEGINS = frozenset(
@@ -102,11 +105,7 @@ def _ride_all(pool: Any, rider: BeginRider) -> None:
 def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     plain: Callable[..., Coroutine[Any, Any, str]] = base.execute
 
-    async def execute(self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None) -> str:
-        if args:  # goes through _get_statement
-            return await plain(self, query, *args, timeout=timeout)
-        if query not in _BEGINS or self in rider.quiet or (statement := rider.statement()) is None:
-            return await plain(self, rider.commented(query), timeout=timeout)
+    async def begin(self: asyncpg.Connection, query: str, statement: str, timeout: float | None) -> str:
         try:
             await plain(self, f"{rider.commented(query)} {statement}", timeout=timeout)
         except asyncpg.PostgresError as error:
@@ -119,27 +118,43 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
             return await plain(self, query, timeout=timeout)
         return "BEGIN"
 
-    return {"execute": execute, **_commented_statements(base, rider)}
+    # Functions that return the coroutine of asyncpg itself: to await it in one of our own took most of the time.
+    def execute(
+        self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None
+    ) -> Coroutine[Any, Any, str]:
+        if args:  # goes through _get_statement
+            return plain(self, query, *args, timeout=timeout)
+        if query in _BEGINS and self not in rider.quiet and (statement := rider.statement()) is not None:
+            return begin(self, query, statement, timeout)
+        return plain(self, rider.commented(query), timeout=timeout)
+
+    return {"execute": _as_coroutine_function(execute), **_commented_statements(base, rider)}
+
+
+def _as_coroutine_function(function: _Function) -> _Function:
+    """Have `inspect.iscoroutinefunction` say what it says of the method of asyncpg; before Python 3.12 it cannot."""
+    mark = getattr(inspect, "markcoroutinefunction", None)
+    return function if mark is None else mark(function)
 
 
 def _commented_statements(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     get_statement = base._get_statement
     copy_in, copy_out = base._copy_in, base._copy_out
 
-    async def _get_statement(
+    def _get_statement(
         self: asyncpg.Connection, query: str, timeout: float | None, *, use_cache: bool = True, **how: Any
     ) -> Any:
         # Without the cache it is for Connection.prepare(): such a statement outlives the request that made it.
         if not use_cache or not rider.commenter.active:
-            return await get_statement(self, query, timeout, use_cache=use_cache, **how)
+            return get_statement(self, query, timeout, use_cache=use_cache, **how)
         # A text with an id never comes again: in the cache it would push out those that do.
         lasting = not rider.commenter.front()
-        return await get_statement(self, rider.commented(query), timeout, use_cache=lasting, **how)
+        return get_statement(self, rider.commented(query), timeout, use_cache=lasting, **how)
 
-    async def _copy_in(self: asyncpg.Connection, statement: str, *how: Any) -> Any:
-        return await copy_in(self, rider.commented(statement), *how)
+    def _copy_in(self: asyncpg.Connection, statement: str, *how: Any) -> Any:
+        return copy_in(self, rider.commented(statement), *how)
 
-    async def _copy_out(self: asyncpg.Connection, statement: str, *how: Any) -> Any:
-        return await copy_out(self, rider.commented(statement), *how)
+    def _copy_out(self: asyncpg.Connection, statement: str, *how: Any) -> Any:
+        return copy_out(self, rider.commented(statement), *how)
 
     return {"_get_statement": _get_statement, "_copy_in": _copy_in, "_copy_out": _copy_out}

@@ -41,7 +41,7 @@ class FirstStatementRider(BeginRider):
         if connection.status == extensions.STATUS_READY:
             self.begun.discard(connection)
             return None if connection.autocommit else self.statement()
-        if connection in self.begun:
+        if self.begun and connection in self.begun:
             self.begun.discard(connection)
             return self.statement()
         return None
@@ -164,7 +164,8 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
         text = _text(query, self) if rider.on else None
         if not text:
             return plain(self, query, vars)
-        text = _prefixed("", text, lambda sql: rider.commented(sql, percent=vars is not None))
+        if rider.commenter.active:
+            text = _prefixed("", text, lambda sql: rider.commented(sql, percent=vars is not None))
         if self.name is not None:
             self.mogrify(text, vars)  # raises now what would be raised with the transaction begun already
             _send_before(self.connection, rider)
@@ -256,6 +257,8 @@ def _correct_line(error: psycopg2.Error) -> None:
 
 def _text(query: Any, cursor: Any) -> str | bytes | None:
     """The SQL of what an application hands to execute(); None for what psycopg2 refuses."""
+    if isinstance(query, str):
+        return query
     if isinstance(query, Composable):
         query = query.as_string(cursor)
     return query if isinstance(query, str | bytes) else None

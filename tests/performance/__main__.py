@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import sys
 
-from tests.performance import celery_hooks, log_lines, middleware, monitoring, pg_instructions, pg_throughput, pg_views
+from tests.performance import (
+    celery_hooks,
+    database,
+    log_lines,
+    middleware,
+    monitoring,
+    pg_instructions,
+    pg_throughput,
+    pg_views,
+)
 from tests.performance.benchmarks_page import PAGE, page
 from tests.performance.report import write
 
@@ -17,6 +26,7 @@ SUITES = {
     "pg_views": pg_views.rows,
     "middleware": middleware.rows,
     "celery_hooks": celery_hooks.rows,
+    "database": database.rows,
     "log_lines": log_lines.rows,
     "monitoring": monitoring.rows,
 }

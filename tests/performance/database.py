@@ -1,0 +1,250 @@
+"""What the id adds to a transaction of each driver, beside what else carries one, in one run.
+
+A transaction is BEGIN, one SELECT and COMMIT on a server with the extension, with a new id each time. Every round runs
+some of each candidate, in a new order. Compared are the fast ones, at the twentieth part of all: a busy machine
+disturbs them least. Client and server share one processor, because a wake-up across processors costs more than what is
+measured, and not the same for each connection. The client's time is what its thread computes, in user code and kernel;
+the other time also has the server in it, which carries out the SET.
+"""
+
+import asyncio
+import gc
+import os
+import random
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psycopg
+import psycopg2
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import reqtrail.asyncpg
+import reqtrail.psycopg
+import reqtrail.psycopg2
+import reqtrail.sqlalchemy
+from devstack.postgres import Postgres
+from reqtrail import metrics, reset_request_id, set_request_id
+from tests.performance.report import BenchRow, write
+from tests.pyext.database.wire_tap import WireTap
+
+ROUNDS = 60
+WARM_UP = 4
+TRANSACTIONS = 8
+FAST = 20
+GOAL_US = 5.0
+COMMAND = "build/venv/bin/python -m tests.performance database"
+OURS, PLAIN, SET, COMMENT = "ours", "plain", "a SET of its own", "the id in a comment"
+CANDIDATES = (PLAIN, OURS, SET, COMMENT)
+
+Transaction = Callable[[str], None]
+Close = Callable[[], None]
+
+
+def _set(request_id: str) -> str:
+    return f"SET LOCAL pg_stat_requests.request_id = '{request_id}'"
+
+
+def _select(candidate: str, request_id: str, parameter: str) -> str:
+    comment = f"/* request_id: {request_id} */ " if candidate == COMMENT else ""
+    return f"{comment}SELECT {parameter} + 1"
+
+
+def _asyncpg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
+    loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(asyncpg.connect(dsn))
+    if candidate == OURS:
+        reqtrail.asyncpg.install(connection)
+
+    async def transaction(request_id: str) -> None:
+        async with connection.transaction():
+            if candidate == SET:
+                await connection.execute(_set(request_id))
+            await connection.fetchval(_select(candidate, request_id, "$1::int"), 1)
+
+    return _on_loop(loop, transaction, connection.close)
+
+
+def _on_loop(
+    loop: asyncio.AbstractEventLoop, work: Callable[[str], Awaitable[None]], close: Callable[[], Awaitable[None]]
+) -> tuple[Transaction, Close]:
+    def end() -> None:
+        loop.run_until_complete(close())
+        loop.close()
+
+    return lambda request_id: loop.run_until_complete(work(request_id)), end
+
+
+def _psycopg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
+    connection: Any = psycopg.connect(dsn)
+    if candidate == OURS:
+        reqtrail.psycopg.install(connection)
+    return _dbapi(connection, candidate)
+
+
+def _psycopg2(dsn: str, candidate: str) -> tuple[Transaction, Close]:
+    connection = psycopg2.connect(dsn)
+    if candidate == OURS:
+        reqtrail.psycopg2.install(connection)
+    return _dbapi(connection, candidate)
+
+
+def _dbapi(connection: Any, candidate: str) -> tuple[Transaction, Close]:
+    def transaction(request_id: str) -> None:
+        with connection.cursor() as cursor:
+            if candidate == SET:
+                cursor.execute(_set(request_id))
+            cursor.execute(_select(candidate, request_id, "%s::int"), [1])
+            cursor.fetchone()
+        connection.commit()
+
+    return transaction, connection.close
+
+
+def _sqlalchemy_asyncpg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
+    loop = asyncio.new_event_loop()
+    engine = create_async_engine(dsn.replace("postgresql", "postgresql+asyncpg", 1), pool_size=1)
+    if candidate == OURS:
+        reqtrail.sqlalchemy.install(engine)
+    statement = text("SELECT CAST(:n AS int) + 1")
+
+    async def transaction(request_id: str) -> None:
+        async with engine.begin() as connection:
+            if candidate == SET:
+                await connection.execute(text(_set(request_id)))
+            chosen = text(f"/* request_id: {request_id} */ {statement}") if candidate == COMMENT else statement
+            await connection.execute(chosen, {"n": 1})
+
+    return _on_loop(loop, transaction, engine.dispose)
+
+
+def _sqlalchemy_psycopg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
+    engine = create_engine(dsn.replace("postgresql", "postgresql+psycopg", 1), pool_size=1)
+    if candidate == OURS:
+        reqtrail.sqlalchemy.install(engine)
+    statement = text("SELECT CAST(:n AS int) + 1")
+
+    def transaction(request_id: str) -> None:
+        with engine.begin() as connection:
+            if candidate == SET:
+                connection.execute(text(_set(request_id)))
+            chosen = text(f"/* request_id: {request_id} */ {statement}") if candidate == COMMENT else statement
+            connection.execute(chosen, {"n": 1})
+
+    return transaction, engine.dispose
+
+
+DRIVERS: dict[str, tuple[str, Callable[[str, str], tuple[Transaction, Close]]]] = {
+    "asyncpg": (f"asyncpg {version('asyncpg')}", _asyncpg),
+    "psycopg": (f"psycopg {version('psycopg')}", _psycopg),
+    "psycopg2": (f"psycopg2 {version('psycopg2-binary')}", _psycopg2),
+    "SQLAlchemy + asyncpg": (f"SQLAlchemy {version('SQLAlchemy')}", _sqlalchemy_asyncpg),
+    "SQLAlchemy + psycopg": (f"SQLAlchemy {version('SQLAlchemy')}", _sqlalchemy_psycopg),
+}
+
+
+def _once(transaction: Transaction) -> tuple[float, float]:
+    """Microseconds of the client, and of client and server together."""
+    request_id = str(uuid.uuid4())
+    token = set_request_id(request_id)
+    cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
+    transaction(request_id)
+    taken = (time.thread_time_ns() - cpu) / 1000, (time.perf_counter_ns() - wall) / 1000
+    reset_request_id(token)
+    return taken
+
+
+def _measure(transactions: dict[str, Transaction]) -> dict[str, list[tuple[float, float]]]:
+    taken: dict[str, list[tuple[float, float]]] = {candidate: [] for candidate in transactions}
+    gc.collect()
+    gc.disable()
+    for _ in range(ROUNDS):
+        for candidate in random.sample(CANDIDATES, len(CANDIDATES)):
+            several = [_once(transactions[candidate]) for _ in range(WARM_UP + TRANSACTIONS)]
+            taken[candidate] += several[WARM_UP:]
+    gc.enable()
+    return taken
+
+
+def _fast(values: list[float]) -> float:
+    return sorted(values)[len(values) // FAST]
+
+
+def _row(name: str, unit: str, taken: dict[str, list[float]], goal: float | None, peer: str) -> BenchRow:
+    added = {candidate: _fast(values) - _fast(taken[PLAIN]) for candidate, values in taken.items()}
+    thirds = [_fast(taken[OURS][third::3]) - _fast(taken[PLAIN][third::3]) for third in range(3)]
+    return {
+        "name": name,
+        "unit": unit,
+        "ours": round(added[OURS], 2),
+        "goal": goal,
+        "better": "lower",
+        "peers": {f"{peer}, {candidate}": round(added[candidate], 2) for candidate in (SET, COMMENT)},
+        "spread": round((max(thirds) - min(thirds)) / 2 / max(abs(added[OURS]), GOAL_US), 3),
+        "command": COMMAND,
+    }
+
+
+def _round_trips(make: Callable[[str, str], tuple[Transaction, Close]], port: int, candidate: str) -> int:
+    """How often the client waits for the server in one transaction, once its caches are warm."""
+    with WireTap(port) as tap:
+        transaction, close = make(f"postgresql://postgres@127.0.0.1:{tap.port}/postgres", candidate)
+        for _ in range(10):
+            _once(transaction)
+        tap.conversation.clear()
+        _once(transaction)
+        trips = tap.conversation.round_trips
+        close()
+    return trips
+
+
+def _rows_of(driver: str, server: Postgres) -> list[BenchRow]:
+    peer, make = DRIVERS[driver]
+    trips = {candidate: _round_trips(make, server.port, candidate) for candidate in CANDIDATES}
+    made = {candidate: make(server.dsn(), candidate) for candidate in CANDIDATES}
+    taken = _measure({candidate: transaction for candidate, (transaction, _) in made.items()})
+    for _, close in made.values():
+        close()
+    client, together = (
+        {candidate: [times[at] for times in values] for candidate, values in taken.items()} for at in (0, 1)
+    )
+    name = f"id to the database, {driver}"
+    return [
+        {
+            **_row(f"{name}: round trips", "added to a transaction", {k: [v] * 3 for k, v in trips.items()}, 0, peer),
+            "spread": 0.0,
+        },
+        _row(f"{name}: the client's time", "us added to a transaction", client, GOAL_US, peer),
+        _row(f"{name}: client and server", "us added to a transaction", together, None, peer),
+    ]
+
+
+@contextmanager
+def _one_processor() -> Iterator[None]:
+    """Keep this process, and those that it starts, on one processor."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def rows() -> list[BenchRow]:
+    """Measure on a private server; about half a minute. The pool's series are counted as well."""
+    with tempfile.TemporaryDirectory() as directory, _one_processor(), Postgres(Path(directory) / "server") as server:
+        metrics.open_segment(directory=directory)
+        with server.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_requests")
+        return [row for driver in DRIVERS for row in _rows_of(driver, server)]
+
+
+if __name__ == "__main__":
+    write("database", rows())
