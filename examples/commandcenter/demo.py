@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -23,12 +24,20 @@ from devstack.commandcenter import CommandCenter
 from devstack.postgres_tree import REPOSITORY, bindir
 from devstack.unprivileged import remove
 from examples.commandcenter.trail import Trail, collect
+from reqtrail.cli.causes import Limits
+from reqtrail.cli.html_page import html_page
+from reqtrail.cli.sources import Source
+from reqtrail.cli.sources.log_files import LogFilesSource
+from reqtrail.cli.sources.metrics_page import MetricsPageSource
+from reqtrail.cli.sources.postgres import PostgresSource
+from reqtrail.cli.trail import gather
 
 RUN_DIRECTORY = REPOSITORY / "build" / "demo"
 UP_DIRECTORY = REPOSITORY / "build" / "demo-up"
 UP_STATE = UP_DIRECTORY / "servers.json"
 REQUESTS = 300
 CONCURRENCY = 16
+_PROGRAM = Path(sys.executable).with_name("reqtrail")
 COSTLIEST = "SELECT * FROM pg_stat_requests ORDER BY total_time DESC LIMIT 10;"
 
 console = Console(highlight=False, soft_wrap=True)
@@ -47,7 +56,14 @@ def run() -> int:
         _print_trail("a good request", good_trail)
         _print_trail("a failed request", failed_trail)
         missing = _gaps(good_trail, task=True) + _gaps(failed_trail, task=False)
-        console.print(f"\n[dim]logs: {stack.directory}[/]")
+        for trail in (good_trail, failed_trail):
+            _write_page(stack, trail.request_id)
+        console.rule("[bold]the same in one command[/]", align="left")
+        logs = stack.directory / "*.log"
+        console.print(f"timeline   {_PROGRAM} trace {failed_trail.request_id} --logs '{logs}'")
+        console.print(f"pages      {stack.directory / good_trail.request_id}.html")
+        console.print(f"           {stack.directory / failed_trail.request_id}.html")
+        console.print(f"[dim]The servers are stopped now; what they logged is in {stack.directory}[/]")
     for gap in missing:
         console.print(f"[red]demo: {gap}[/]")
     return 1 if missing else 0
@@ -62,6 +78,8 @@ def up() -> int:
     servers = {name: {"pid": pid, "started": _start_time(pid)} for name, pid in stack.pids().items()}
     UP_STATE.write_text(json.dumps(servers))
     asyncio.run(_load(stack))
+    command = _configured(stack)
+    request_id = httpx.post(f"{stack.url}/api/v1/repositories/7/sync").headers["X-Request-ID"]
     psql = f"{bindir() / 'psql'} -h 127.0.0.1 -p {stack.postgres.port} -U postgres commandcenter"
     console.print(
         f"""
@@ -71,6 +89,10 @@ logs       {stack.log("api")}
            {stack.log("worker")}
 database   {psql}
            {COSTLIEST}
+
+timeline   {command("trace", request_id)}
+live       {command("top")}
+check      {command("doctor")}
 
 try        curl -si -X POST {stack.url}/api/v1/repositories/7/sync
 stop       make demo-down"""
@@ -88,6 +110,29 @@ def down() -> int:
     remove(UP_DIRECTORY / "postgres")
     shutil.rmtree(UP_DIRECTORY)
     return 0
+
+
+def _configured(stack: CommandCenter) -> Callable[..., str]:
+    """Write a reqtrail.toml for this run. Returns what makes of arguments a line for the shell."""
+    file = stack.directory / "reqtrail.toml"
+    values = {
+        "dsn": stack.postgres.dsn("commandcenter"),
+        "logs": str(stack.directory / "*.log"),
+        "metrics": f"{stack.url}/metrics",
+        "api": f"{stack.url}/health",
+    }
+    file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+    return lambda *arguments: f"{_PROGRAM} {' '.join(arguments)} --config {file}"
+
+
+def _write_page(stack: CommandCenter, request_id: str) -> None:
+    sources: list[Source] = [
+        PostgresSource(stack.postgres.dsn("commandcenter")),
+        LogFilesSource([str(stack.directory / "*.log")]),
+        MetricsPageSource(f"{stack.url}/metrics"),
+    ]
+    page = html_page(gather(request_id, sources, Limits()))
+    (stack.directory / f"{request_id}.html").write_text(page, encoding="utf-8")
 
 
 async def _load(stack: CommandCenter) -> None:

@@ -88,6 +88,13 @@ def test_waiting_in_the_queue_is_known_from_an_exemplar_too() -> None:
     assert cause.title == "Waited 2.50 s in the queue before send was started"
 
 
+def test_waiting_for_a_connection_goes_before_being_slow() -> None:
+    series = {"__name__": "reqtrail_db_pool_wait_seconds_bucket", "pool": "shop", "le": "5.0"}
+    exemplar = Event("exemplar", "wait", "test", START, details={"series": series, "value": 2.5})
+    [cause] = causes(request(2600), exemplar)
+    assert cause.title == "Waited 2.50 s for a connection of the pool shop"
+
+
 def test_a_retry_is_no_wait_in_the_queue() -> None:
     first = span("task", 30, 10, task="send", state="RETRY", error_type="Busy", error_message="later")
     cause = causes(request(20), first, span("task", 5040, 10, task="send", state="SUCCESS"))[0]

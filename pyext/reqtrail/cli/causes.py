@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class Cause:
     """One thing that went wrong, or took the time."""
 
     kind: str
-    """"failed", "lock", "queue", "retry", "n_plus_one", "slow", "running", "handled_error" or "client_error"."""
+    """"failed", "lock", "queue", "pool", "retry", "n_plus_one", "slow", "running", "handled_error", "client_error"."""
     title: str
     evidence: str
     advice: str
@@ -146,13 +146,28 @@ def _waited_in_queue(known: _Known) -> Iterator[Cause]:
         else:
             told = True
             yield _queue_cause(task, gap.duration_ms, "between the end of what ran before and the start of the task")
+    for labels, waited in _measured(known, "celery_task_queue_wait_seconds"):
+        if not told:
+            told = True
+            yield _queue_cause(labels.get("task", "the task"), waited, "as the worker measured it")
+
+
+def _waited_for_connection(known: _Known) -> Iterator[Cause]:
+    for labels, waited in _measured(known, "reqtrail_db_pool_wait_seconds"):
+        title = f"Waited {duration_text(waited)} for a connection of the pool {labels.get('pool', '')}".rstrip()
+        advice = (
+            "All were in use: look for transactions that stay open, at reqtrail_db_pool_*, then at the pool's size."
+        )
+        yield Cause("pool", title, "as the pool measured it", advice, _RANK_SLOW, waited)
+
+
+def _measured(known: _Known, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
+    """The labels and the milliseconds of the request's exemplars in a histogram, where they are slow."""
     for event in known.timeline.of_kind("exemplar"):
         labels = event.details.get("series", {})
         waited = number(event.details, "value") * 1000
-        of_wait = str(labels.get("__name__", "")).startswith("celery_task_queue_wait_seconds")
-        if of_wait and waited >= known.limits.slow_ms and not told:
-            told = True
-            yield _queue_cause(labels.get("task", "the task"), waited, "as the worker measured it")
+        if str(labels.get("__name__", "")).startswith(f"{name}_") and waited >= known.limits.slow_ms:
+            yield labels, waited
 
 
 def _queue_cause(task: str, waited: float, evidence: str) -> Cause:
@@ -169,7 +184,8 @@ def _queue_cause(task: str, waited: float, evidence: str) -> Cause:
 def _repeated(known: _Known) -> Iterator[Cause]:
     often = [statement for statement in known.statements if statement.calls >= known.limits.repeated_calls]
     for statement in often:
-        what = f"statement {statement.queryid}" if statement.text is None else shortened(statement.text)
+        unknown = f"queryid {statement.queryid} (its text is not known: pg_stat_statements would know it)"
+        what = unknown if statement.text is None else shortened(statement.text)
         yield _n_plus_one(
             f"N+1: one statement ran {statement.calls} times",
             f"{what}; {duration_text(statement.total_ms)} in the database, and {statement.calls} round trips",
@@ -201,8 +217,10 @@ def _slow(known: _Known) -> Iterator[Cause]:
         return
     longest = max(spans, key=lambda event: event.duration_ms or 0.0, default=None)
     took = database if longest is None else longest.duration_ms or 0.0
-    if sum(event.duration_ms or 0.0 for event in known.timeline.of_kind("lock")) >= _HALF * took:
-        return  # the wait for a lock is the cause, and is told
+    waits = sum(event.duration_ms or 0.0 for event in known.timeline.of_kind("lock"))
+    waits += sum(waited for _, waited in _measured(known, "reqtrail_db_pool_wait_seconds"))
+    if waits >= _HALF * took:
+        return  # what it waited for is the cause, and is told
     what = "The request" if longest is None else f"The {longest.kind} {longest.name}"
     of = f"of {duration_text(took)}"
     largest = _largest_part(known, rows, took)
@@ -277,6 +295,7 @@ _RULES: tuple[Callable[[_Known], Iterator[Cause]], ...] = (
     _failed,
     _waited_for_lock,
     _waited_in_queue,
+    _waited_for_connection,
     _repeated,
     _slow,
     _running,

@@ -74,14 +74,16 @@ def _header(trail: Trail) -> str:
 
 def _causes(trail: Trail) -> str:
     if not trail.causes:
-        text = "<h3>Nothing stands out</h3><p>No failure, no wait, no N+1, nothing slow.</p>"
-        return f'<section aria-label="Likely cause"><h2>Likely cause</h2><div class="cause none">{text}</div></section>'
+        return (
+            '<section aria-label="Likely cause"><h2>Likely cause</h2><div class="cause cause-none">'
+            "<h3>Nothing stands out</h3><p>No failure, no wait, no N+1, nothing slow.</p></div></section>"
+        )
     boxes = []
     for number, cause in enumerate(trail.causes):
         evidence = f"<p>{_e(cause.evidence)}</p>" if cause.evidence else ""
         heading = "<h2>Likely cause</h2>" if number == 0 else "<h2>Also</h2>" if number == 1 else ""
         boxes.append(
-            f'{heading}<div class="cause {_e(cause.kind)}"><h3>{_e(cause.title)}</h3>{evidence}'
+            f'{heading}<div class="cause cause-{_e(cause.kind)}"><h3>{_e(cause.title)}</h3>{evidence}'
             f'<p class="soft">{_e(cause.advice)}</p></div>'
         )
     return f'<section aria-label="Likely cause">{"".join(boxes)}</section>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
@@ -31,10 +32,15 @@ def print_trail(trail: Trail, to: Console) -> None:
     if trail.found:
         to.print(_causes(trail))
         to.print(_waterfall(trail.timeline))
+        exemplars = trail.timeline.of_kind("exemplar")
+        parts: list[RenderableType] = [_time_spent(trail)]
+        if exemplars:
+            parts.insert(0, _exemplars(exemplars))
         if trail.statements:
-            to.print(_statements(trail))
-        to.print(_exemplars(trail))
-        to.print(_time_spent(trail))
+            parts.insert(0, _statements(trail))
+        for part in parts:
+            to.print()
+            to.print(part)
     to.print(_sources(trail))
 
 
@@ -144,16 +150,15 @@ def _statements(trail: Trail) -> Table:
     return table
 
 
-def _exemplars(trail: Trail) -> Text:
-    lines = [event.name for event in trail.timeline.of_kind("exemplar")]
-    return Text("".join(f"\nexemplar of {line}" for line in lines), "dim")
+def _exemplars(exemplars: Iterable[Event]) -> Text:
+    return Text("\n".join(f"exemplar of {event.name}" for event in exemplars), "dim")
 
 
 def _time_spent(trail: Trail) -> Text:
     spent = trail.time_spent
     parts = [("application", spent.application_ms), ("database", spent.database_ms), ("queue", spent.queue_ms)]
     told_parts = ", ".join(f"{name} {duration_text(ms)}" for name, ms in parts if ms > 0)
-    return Text.assemble("\n", ("time spent   ", "bold"), told_parts or "not known")
+    return Text.assemble(("time spent   ", "bold"), told_parts or "not known")
 
 
 def _sources(trail: Trail) -> Table:

@@ -133,7 +133,7 @@ class Timeline:
 
     @property
     def placed(self) -> list[Event]:
-        """The events whose time is that of the request. An exemplar's is when it was scraped."""
+        """The events whose time is that of the request. An exemplar's may be when it was scraped."""
         return [event for event in self.events if event.kind != "exemplar"]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from reqtrail.cli.checks import Given, Result, skipped, verdict
@@ -41,7 +41,7 @@ def check_prometheus(given: Given) -> Iterator[Result]:
     part = f"Prometheus {shown(given.prometheus)}"
     try:
         yield _scrapes(part, given.prometheus)
-        yield _exemplars(part, given)
+        yield _exemplars(part, given.prometheus, given.since)
         yield _rules(part, given.prometheus)
         yield _sends_alerts(part, given.prometheus)
     except SourceError as error:
@@ -69,15 +69,14 @@ def _scrapes(part: str, url: str) -> Result:
     return Result(part, "scrapes", "failed", told, "Add the API's address to a scrape job, as in docs/metrics.md.")
 
 
-def _exemplars(part: str, given: Given) -> Result:
-    assert given.prometheus is not None  # noqa: S101 - said by the caller
+def _exemplars(part: str, url: str, since: timedelta) -> Result:
     now = datetime.now(timezone.utc)
-    window = {"start": str((now - given.since).timestamp()), "end": str(now.timestamp())}
-    series = _api(given.prometheus, "query_exemplars", query=DEFAULT_SELECTOR, **window)
+    window = {"start": str((now - since).timestamp()), "end": str(now.timestamp())}
+    series = _api(url, "query_exemplars", query=DEFAULT_SELECTOR, **window)
     tagged = [one for one in series if any(EXEMPLAR_LABEL in exemplar["labels"] for exemplar in one["exemplars"])]
     if tagged:
         return Result(part, "exemplars", "ok", f"{len(tagged)} series have a request id")
-    features = _api(given.prometheus, "status/flags").get("enable-feature", "")
+    features = _api(url, "status/flags").get("enable-feature", "")
     if _STORAGE not in features:
         return Result(
             part, "exemplars", "failed", "it stores no exemplars", f"Start it with --enable-feature={_STORAGE}."

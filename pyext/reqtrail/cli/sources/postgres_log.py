@@ -74,7 +74,7 @@ class RecordReader:
         elif (header := _HEADER.match(line)) is not None:
             yield from self._feed_header(header)
         elif self._open is not None and line.startswith("\t") and self._lines < _MAX_LINES_OF_RECORD:
-            self._append(line[1:])
+            self._append(self._open, line[1:])
 
     def finish(self) -> Iterator[LogRecord]:
         """Give the record that was still open."""
@@ -99,13 +99,12 @@ class RecordReader:
             self._open = LogRecord(time, header["label"], header["text"], number)
             self._lines = 0
 
-    def _append(self, text: str) -> None:
-        assert self._open is not None  # noqa: S101 - said by the caller
+    def _append(self, record: LogRecord, text: str) -> None:
         self._lines += 1
         if self._label is None:
-            self._open.message += f"\n{text}"
+            record.message += f"\n{text}"
         else:
-            self._open.attached[self._label] += f"\n{text}"
+            record.attached[self._label] += f"\n{text}"
 
     def _feed_csv(self, line: str) -> Iterator[LogRecord]:
         self._csv.append(line)

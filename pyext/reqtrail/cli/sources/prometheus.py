@@ -12,7 +12,7 @@ from reqtrail.cli.sources.moment import parse_moment
 from reqtrail.cli.timeline import Event
 from reqtrail.cli.wording import counted
 
-DEFAULT_SELECTOR = '{__name__=~"http_request.+|celery_task.+|.+_errors_total"}'
+DEFAULT_SELECTOR = '{__name__=~"http_request.+|celery_task.+|reqtrail_db_pool_wait.+|.+_errors_total"}'
 EXEMPLAR_LABEL = "request_id"
 _NOT_SHOWN = ("__name__", "instance", "job", "le")
 
