@@ -197,8 +197,9 @@ void CallUtility(PlannedStmt* planned, const char* text, bool read_only, Process
 // The planner hook but for its short cut.
 [[gnu::noinline]] PlannedStmt* Plan(REQTRAIL_PLANNER_PARAMETERS) {
   bool timed = false;
-  if (!IsInside()) {
-    if (text != nullptr) comment_id::LookAhead(text, query->stmt_location, query->stmt_len);
+  // At commit, deferred triggers have their own texts planned.
+  if (!IsInside() && text != nullptr && text == debug_query_string) {
+    comment_id::LookAhead(text, query->stmt_location, query->stmt_len);
     timed = accumulator::MayRecord() && accumulator::BeginPlanning();
   }
   const int outer = query_depth;

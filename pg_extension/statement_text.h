@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "core/sql_comment.h"
 #include "pg_extension/pg.h"
 #include "pg_extension/request_key.h"
 
@@ -23,10 +24,10 @@ struct StatementText {
         length(planned->stmt_len),
         queryid(static_cast<std::uint64_t>(planned->queryId)) {}
 
-  /// The statement alone.
+  /// The statement alone, without white space at its ends.
   [[nodiscard]] std::string_view View() const noexcept {
     const char* start = location > 0 ? sent + location : sent;
-    return {start, location >= 0 && length > 0 ? static_cast<std::size_t>(length) : std::strlen(start)};
+    return Trimmed({start, location >= 0 && length > 0 ? static_cast<std::size_t>(length) : std::strlen(start)});
   }
 
   /// The server's query id, or else a hash of the text without a comment at either end, where tags of this one
@@ -34,13 +35,19 @@ struct StatementText {
   [[nodiscard]] std::uint64_t Identity() const noexcept {
     if (queryid != 0) return queryid;
     constexpr std::size_t kEnd = 1024;
-    const std::string_view text = WithoutOuterComments(View());
+    const std::string_view text = Trimmed(WithoutOuterComments(View()));
     std::uint64_t hash = HashBytes(text.substr(0, kEnd), text.size());
     if (text.size() > kEnd) hash = HashBytes(text.substr(std::max(kEnd, text.size() - kEnd)), hash);
     return hash == 0 ? 1 : hash;
   }
 
  private:
+  [[nodiscard]] static std::string_view Trimmed(std::string_view text) noexcept {
+    while (!text.empty() && detail::IsSqlSpace(text.front())) text.remove_prefix(1);
+    while (!text.empty() && detail::IsSqlSpace(text.back())) text.remove_suffix(1);
+    return text;
+  }
+
   // Finds both by their nearest ends: what is nested, or inside a string, is only cut a little shorter.
   [[nodiscard]] static std::string_view WithoutOuterComments(std::string_view text) noexcept {
     if (text.ends_with("*/")) {
