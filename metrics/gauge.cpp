@@ -126,6 +126,14 @@ void GaugeHandle::Add(double amount) const noexcept {
   }
 }
 
+void GaugeHandle::Withdraw() const noexcept {
+  if (!IsLive(mode_)) return;
+  GaugePart* part = OwnPart();
+  if (part == nullptr) return;
+  part->unix_ns.store(0, std::memory_order_release);
+  Store(part->value_bits, 0);
+}
+
 double GaugeHandle::Own() const noexcept {
   if (cell_ == nullptr) return 0;
   if (mode_ == GaugeMode::kShared) return Load(cell_->shared_bits);

@@ -86,6 +86,8 @@ class GaugeHandle {
   void Set(double value) const noexcept;
   /// Adds `amount`, which may be negative, to this process' value.
   void Add(double amount) const noexcept;
+  /// Takes back what this process has set and added, as if it had ended. For modes named live; others keep it.
+  void Withdraw() const noexcept;
   /// What this process has set and added; for mode shared, what all have.
   [[nodiscard]] double Own() const noexcept;
 

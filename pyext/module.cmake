@@ -26,6 +26,11 @@ pybind11_add_module(_native
   pyext/request_headers.cpp
   pyext/request_recorder.cpp
   pyext/segment_object.cpp
+  worker_hooks/direct_send.cpp
+  worker_hooks/followed_apps.cpp
+  worker_hooks/task_hooks.cpp
+  worker_hooks/task_metrics.cpp
+  worker_hooks/task_names.cpp
   worker_hooks/task_request_id.cpp)
 target_link_libraries(_native PRIVATE reqtrail_metrics reqtrail_log_sinks)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")

@@ -5,12 +5,13 @@
 #include "core/id_generator.h"
 #include "core/request_id.h"
 #include "pyext/asgi_module.h"
+#include "pyext/instrument_fault.h"
 #include "pyext/json_log_formatter.h"
 #include "pyext/json_log_handler.h"
 #include "pyext/log_sink_bindings.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
-#include "worker_hooks/task_request_id.h"
+#include "worker_hooks/task_hooks.h"
 
 namespace py = pybind11;
 
@@ -36,7 +37,6 @@ PYBIND11_MODULE(_native_of_main, m) {
   reqtrail::BindAsgi(m);
   PyObject* record_formatter = reqtrail::MakeRecordFormatterType();
   if (record_formatter == nullptr) throw py::error_already_set();
-  if (!reqtrail::AddTaskHooks(m.ptr(), reqtrail::RequestIdVar())) throw py::error_already_set();
   m.attr("RecordFormatter") = py::reinterpret_steal<py::object>(record_formatter);
   PyObject* record_handler = reqtrail::MakeRecordHandlerType();
   if (record_handler == nullptr) throw py::error_already_set();
@@ -49,6 +49,10 @@ PYBIND11_MODULE(_native_of_main, m) {
     return py::str(id.data(), id.size());
   });
   reqtrail::BindMetrics(m);
+  const reqtrail::TaskHooksHost host = {.request_id_var = reqtrail::RequestIdVar(),
+                                        .segment_of = &reqtrail::SegmentOf,
+                                        .report_fault = &reqtrail::ReportFault};
+  if (!reqtrail::AddTaskHooks(m.ptr(), host)) throw py::error_already_set();
 }
 
 // The types are made once for the process, and pybind11's own check for another interpreter waits for ever

@@ -1,7 +1,6 @@
 #include "worker_hooks/task_request_id.h"
 
 #include <chrono>
-#include <string_view>
 #include <utility>
 
 #include "core/id_generator.h"
@@ -10,87 +9,29 @@
 namespace reqtrail {
 namespace {
 
-/// Where a running task keeps what leave_task needs: on its own request, because tasks nest and threads run several.
-constexpr const char* kRunAttribute = "_reqtrail_run";
+PyObject* request_id_var = nullptr;
+PyObject* run_var = nullptr;  // the innermost running task: (the one around it or None, token, began, context)
 
-/// An owned reference, or none.
-class Owned {
- public:
-  explicit Owned(PyObject* object = nullptr) noexcept : object_(object) {}
-  Owned(Owned&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
-  Owned& operator=(Owned&& other) noexcept {
-    std::swap(object_, other.object_);
-    return *this;
-  }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  ~Owned() { Py_XDECREF(object_); }
+bool IsUsable(PyObject* id) noexcept { return IsRequestId(TextOf(id)); }
 
-  explicit operator bool() const noexcept { return object_ != nullptr; }
-  [[nodiscard]] PyObject* get() const noexcept { return object_; }
-  [[nodiscard]] PyObject* release() noexcept { return std::exchange(object_, nullptr); }
-
- private:
-  PyObject* object_;
-};
-
-bool IsUsable(PyObject* id) noexcept {
-  if (id == nullptr || !PyUnicode_Check(id)) return false;
-  Py_ssize_t size = 0;
-  const char* text = PyUnicode_AsUTF8AndSize(id, &size);
-  if (text == nullptr) {
-    PyErr_Clear();  // a lone surrogate
-    return false;
-  }
-  return IsRequestId(std::string_view(text, static_cast<std::size_t>(size)));
-}
-
-Owned IfUsable(Owned id) noexcept { return IsUsable(id.get()) ? std::move(id) : Owned(); }
-
-/// The current request id, or none.
-Owned Current(PyObject* var) noexcept {
-  PyObject* id = nullptr;
-  if (PyContextVar_Get(var, nullptr, &id) < 0) PyErr_Clear();
-  return IfUsable(Owned(id));
-}
-
-Owned Attribute(PyObject* object, const char* name) noexcept {
-  Owned found(PyObject_GetAttrString(object, name));
-  if (!found) PyErr_Clear();
-  return found;
-}
-
-/// A value of a dict of the application, or none. `dict` may be anything.
-Owned Item(PyObject* dict, const char* key) noexcept {
-  if (dict == nullptr || !PyDict_Check(dict)) return Owned();
-  return Owned(Py_XNewRef(PyDict_GetItemString(dict, key)));
-}
+/// A new reference to a borrowed `id`, if it is one.
+Owned IfUsable(PyObject* id) noexcept { return Owned(IsUsable(id) ? Py_NewRef(id) : nullptr); }
 
 Owned NewId() noexcept {
   const UuidText id = GenerateUuid4();
   return Owned(PyUnicode_FromStringAndSize(id.data(), static_cast<Py_ssize_t>(id.size())));
 }
 
-/// The id that came with the message. Protocol 2 makes headers attributes of the request, protocol 1 and eager tasks
-/// not.
-Owned IdOfMessage(PyObject* request) noexcept {
-  Owned id = IfUsable(Attribute(request, "request_id"));
-  return id ? std::move(id) : IfUsable(Item(Attribute(request, "headers").get(), "request_id"));
+/// The id that came with the message.
+Owned IdOfMessage(const TaskRequest& request) noexcept {
+  Owned id = IfUsable(request.Field(TaskName().request_id));
+  return id ? std::move(id) : IfUsable(ItemOf(request.Field(TaskName().headers), TaskName().request_id));
 }
 
-/// Whether a message came with an id that is none. One without an id did not.
-bool HasBadId(PyObject* request) noexcept {
-  const Owned id = Attribute(request, "request_id");
-  if (id && id.get() != Py_None) return !IsUsable(id.get());
-  const Owned in_headers = Item(Attribute(request, "headers").get(), "request_id");
-  return in_headers && in_headers.get() != Py_None && !IsUsable(in_headers.get());
-}
-
-Owned IdOfTask(PyObject* var, PyObject* request) noexcept {
-  const Owned is_eager = Attribute(request, "is_eager");
-  Owned id = is_eager.get() == Py_True ? Current(var) : Owned();
+Owned IdOfTask(const TaskRequest& request) noexcept {
+  Owned id = request.IsEager() ? CurrentId() : Owned();
   if (!id) id = IdOfMessage(request);
-  if (!id) id = IfUsable(Attribute(request, "root_id"));
+  if (!id) id = IfUsable(request.Field(TaskName().root_id));
   return id ? std::move(id) : NewId();
 }
 
@@ -98,61 +39,108 @@ double MonotonicSeconds() noexcept {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-PyObject* InjectRequestId(PyObject* var, PyObject* headers) {
-  if (!PyDict_Check(headers)) {
-    PyErr_Format(PyExc_TypeError, "headers are a dict, not %.100s", Py_TYPE(headers)->tp_name);
-    return nullptr;
+/// The value of a ContextVar, or none.
+Owned ValueOf(PyObject* var) noexcept {
+  PyObject* value = nullptr;
+  if (PyContextVar_Get(var, nullptr, &value) < 0) PyErr_Clear();
+  return Owned(value);
+}
+
+/// The innermost running task's note, or none.
+Owned Run() noexcept {
+  Owned run = ValueOf(run_var);
+  return run && PyTuple_Check(run.get()) ? std::move(run) : Owned();
+}
+
+bool SameText(PyObject* left, PyObject* right) noexcept { return left == right || TextOf(left) == TextOf(right); }
+
+}  // namespace
+
+Owned CurrentId() noexcept {
+  Owned id = ValueOf(request_id_var);
+  return IsUsable(id.get()) ? std::move(id) : Owned();
+}
+
+bool InjectRequestId(PyObject* headers) {
+  if (headers == nullptr || !PyDict_Check(headers)) {
+    PyErr_Format(PyExc_TypeError, "headers are a dict, not %.100s",
+                 headers == nullptr ? "missing" : Py_TYPE(headers)->tp_name);
+    return false;
   }
-  Owned id = Current(var);
-  if (!id) id = IfUsable(Item(headers, "request_id"));
-  if (!id) id = IfUsable(Item(headers, "root_id"));
+  Owned id = CurrentId();
+  if (!id) id = IfUsable(ItemOf(headers, TaskName().request_id));
+  if (!id) id = IfUsable(ItemOf(headers, TaskName().root_id));
   if (!id) id = NewId();
-  if (!id || PyDict_SetItemString(headers, "request_id", id.get()) < 0) return nullptr;
+  return id && PyDict_SetItem(headers, TaskName().request_id, id.get()) == 0;
+}
+
+std::optional<bool> EnterTask(PyObject* context) {
+  const TaskRequest request(context);
+  if (!request) return std::nullopt;
+  const Owned id = IdOfTask(request);
+  const Owned token(id ? PyContextVar_Set(request_id_var, id.get()) : nullptr);
+  if (!token) return std::nullopt;
+  const Owned outer = Run();
+  const Owned run(Py_BuildValue("(OOdO)", outer ? outer.get() : Py_None, token.get(), MonotonicSeconds(), context));
+  const Owned run_token(run ? PyContextVar_Set(run_var, run.get()) : nullptr);
+  if (!run_token) return std::nullopt;
+  PyObject* came = request.Header(TaskName().request_id);
+  return came != nullptr && !IsUsable(came);
+}
+
+std::optional<RunningTask> FindRunningTask(PyObject* task_id) noexcept {
+  const Owned run = Run();
+  if (!run) return std::nullopt;
+  TaskRequest request(PyTuple_GET_ITEM(run.get(), 3));
+  if (!request) PyErr_Clear();
+  if (!request || !SameText(request.Field(TaskName().id), task_id)) return std::nullopt;
+  const double seconds = MonotonicSeconds() - PyFloat_AsDouble(PyTuple_GET_ITEM(run.get(), 2));
+  return RunningTask{.request = std::move(request), .seconds = seconds};
+}
+
+bool LeaveTask() {
+  const Owned run = Run();
+  if (!run) return true;
+  const Owned outer_token(PyContextVar_Set(run_var, PyTuple_GET_ITEM(run.get(), 0)));
+  return outer_token && PyContextVar_Reset(request_id_var, PyTuple_GET_ITEM(run.get(), 1)) == 0;
+}
+
+namespace {
+
+PyObject* InjectFunction(PyObject* /*self*/, PyObject* headers) {
+  if (!InjectRequestId(headers)) return nullptr;
   Py_RETURN_NONE;
 }
 
-PyObject* EnterTask(PyObject* var, PyObject* request) {
-  // First, so that a request that takes no attribute is found out before anything has changed.
-  if (PyObject_SetAttrString(request, kRunAttribute, Py_None) < 0) return nullptr;
-  const Owned id = IdOfTask(var, request);
-  if (!id) return nullptr;
-  const Owned token(PyContextVar_Set(var, id.get()));
-  if (!token) return nullptr;
-  const Owned run(Py_BuildValue("(Od)", token.get(), MonotonicSeconds()));
-  if (!run || PyObject_SetAttrString(request, kRunAttribute, run.get()) < 0) return nullptr;
-  return PyBool_FromLong(HasBadId(request) ? 1 : 0);
+PyObject* EnterFunction(PyObject* /*self*/, PyObject* context) {
+  const std::optional<bool> had_bad_id = EnterTask(context);
+  return had_bad_id ? PyBool_FromLong(*had_bad_id ? 1 : 0) : nullptr;
 }
 
-PyObject* TaskSeconds(PyObject* /*var*/, PyObject* request) {
-  const Owned run = Attribute(request, kRunAttribute);
-  if (!run || !PyTuple_Check(run.get())) Py_RETURN_NONE;
-  return PyFloat_FromDouble(MonotonicSeconds() - PyFloat_AsDouble(PyTuple_GetItem(run.get(), 1)));
+PyObject* SecondsFunction(PyObject* /*self*/, PyObject* task_id) {
+  const std::optional<RunningTask> running = FindRunningTask(task_id);
+  if (!running) Py_RETURN_NONE;
+  return PyFloat_FromDouble(running->seconds);
 }
 
-PyObject* LeaveTask(PyObject* var, PyObject* request) {
-  const Owned run = Attribute(request, kRunAttribute);
-  if (!run || !PyTuple_Check(run.get())) Py_RETURN_NONE;
-  if (PyObject_SetAttrString(request, kRunAttribute, Py_None) < 0) return nullptr;
-  if (PyContextVar_Reset(var, PyTuple_GetItem(run.get(), 0)) < 0) return nullptr;
+PyObject* LeaveFunction(PyObject* /*self*/, PyObject* /*none*/) {
+  if (!LeaveTask()) return nullptr;
   Py_RETURN_NONE;
 }
 
 PyMethodDef functions[] = {
-    {"inject_request_id", InjectRequestId, METH_O, "Put the current request id into the headers of a message."},
-    {"enter_task", EnterTask, METH_O, "Make the request id of a task the current one, and start its clock."},
-    {"task_seconds", TaskSeconds, METH_O, "Seconds since enter_task."},
-    {"leave_task", LeaveTask, METH_O, "Put the request id back that was current before enter_task."}};
+    {"inject_request_id", InjectFunction, METH_O, "Put the current request id into the headers of a message."},
+    {"enter_task", EnterFunction, METH_O, "Make the request id of a task the current one, and start its clock."},
+    {"task_seconds", SecondsFunction, METH_O, "Seconds since enter_task, of the running task with this id."},
+    {"leave_task", LeaveFunction, METH_NOARGS, "Put the request id back that was current before enter_task."},
+    {}};
 
 }  // namespace
 
-bool AddTaskHooks(PyObject* module, PyObject* request_id_var) {
-  const Owned module_name(PyModule_GetNameObject(module));
-  if (!module_name) return false;
-  for (PyMethodDef& function : functions) {
-    const Owned callable(PyCFunction_NewEx(&function, request_id_var, module_name.get()));
-    if (!callable || PyObject_SetAttrString(module, function.ml_name, callable.get()) < 0) return false;
-  }
-  return true;
+bool AddTaskRequestId(PyObject* module, PyObject* id_var) {
+  request_id_var = id_var;
+  run_var = PyContextVar_New("reqtrail_task_run", nullptr);
+  return run_var != nullptr && InitTaskNames() && PyModule_AddFunctions(module, functions) == 0;
 }
 
 }  // namespace reqtrail

@@ -1,31 +1,38 @@
-"""The request id of a publisher in its tasks, and one log line for each task that ended."""
+"""The request id of a publisher in its tasks, their metrics, and one log line for each task that ended."""
 
 import logging
-import time
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 from celery import Celery, signals
-from celery._state import get_current_task
 from celery.app.task import Context
 
-from reqtrail import _task_metrics, _worker_metrics
+from reqtrail import _task_log
 from reqtrail import logging as json_logging
 from reqtrail._enabled import enabled
 from reqtrail._faults import report_fault
-from reqtrail._native import enter_task, inject_request_id, leave_task, task_seconds
+from reqtrail._killed_tasks import KnowRequests, claim_killed
+from reqtrail._native import DirectSend
+from reqtrail._queue_depth import QueueDepths
+from reqtrail._task_hooks import hooks
+from reqtrail._worker_options import set_options
+from reqtrail._worker_server import MetricsServer
 
 __all__ = ["install", "uninstall"]
 
-_logger = logging.getLogger("reqtrail.task")
-_MARK = "_reqtrail_logged"
-_apps: "WeakSet[Celery]" = WeakSet()
 _with_json_logs: "WeakSet[Celery]" = WeakSet()
-_received: "WeakValueDictionary[str, Any]" = WeakValueDictionary()
-"""What the main process of a worker has received and Celery still holds, by task id."""
+_workers_up: set[str] = set()
+"""The workers that run in this process, by node name: one, unless an application starts some in threads."""
 
 
-def install(app: Celery, *, json_logs: bool = True) -> None:
+def install(
+    app: Celery,
+    *,
+    json_logs: bool = True,
+    metrics_port: int | None = None,
+    metrics_addr: str | None = None,
+    queue_depth_interval: float | None = 15.0,
+) -> None:
     """Let tasks work for the request that published them, and count them.
 
     Every task published in this process carries the header `request_id`. In a worker it is the current id while the
@@ -38,28 +45,35 @@ def install(app: Celery, *, json_logs: bool = True) -> None:
         app: The Celery application whose tasks are followed.
         json_logs: Let a worker write JSON lines (`reqtrail.logging.setup`), with Celery's --loglevel and --logfile, in
             place of Celery's own set-up.
+        metrics_port: Let the main process of a worker serve /metrics at this port (default: REQTRAIL_METRICS_PORT of
+            the environment, else it serves nothing). Of several workers on a host, the first one does.
+        metrics_addr: The address of this host to serve at (default: REQTRAIL_METRICS_ADDR, else 127.0.0.1).
+        queue_depth_interval: How often a worker asks the broker for the depth of its queues, in seconds; None: never.
 
     Raises:
         TypeError: `app` is no Celery application.
+        ValueError: A port or an interval that is none.
     """
     real_app = _real(app)
-    if not enabled():
+    if not enabled() or hooks.follows(real_app):
         return
-    if not _apps:
-        _connect()
-    _apps.add(real_app)
-    if json_logs and not _with_json_logs:
-        signals.setup_logging.connect(_on_setup_logging, weak=False, dispatch_uid=_uid(_on_setup_logging))
+    set_options(real_app, metrics_port, metrics_addr, queue_depth_interval)
+    _connect()
+    hooks.follow(real_app)
+    for blueprint, step in _STEPS:
+        real_app.steps[blueprint].add(step)
     if json_logs:
+        signals.setup_logging.connect(_on_setup_logging, weak=False, dispatch_uid=_uid(_on_setup_logging))
         _with_json_logs.add(real_app)
 
 
 def uninstall(app: Celery) -> None:
     """Undo `install`. Does nothing when it was not installed. Raises TypeError when `app` is no Celery application."""
     real_app = _real(app)
-    _apps.discard(real_app)
     _with_json_logs.discard(real_app)
-    if not _apps:
+    for blueprint, step in _STEPS:
+        real_app.steps[blueprint].discard(step)
+    if not hooks.unfollow(real_app):
         _disconnect()
     if not _with_json_logs:
         signals.setup_logging.disconnect(_on_setup_logging, dispatch_uid=_uid(_on_setup_logging))
@@ -72,110 +86,50 @@ def _real(app: Any) -> Celery:
     return real_app
 
 
-def _on_publish(headers: Any = None, **_: Any) -> None:
-    try:
-        inject_request_id(headers)
-        headers[_task_metrics.PUBLISHED_AT] = time.time()
-    except Exception as error:
-        report_fault("celery publish", error)
-
-
-def _on_published(sender: Any = None, routing_key: Any = None, **_: Any) -> None:
-    try:
-        _task_metrics.count_sent(sender, routing_key)
-    except Exception as error:
-        report_fault("celery published", error)
-
-
-def _on_prerun(task: Any = None, **_: Any) -> None:
-    try:
-        if task.app in _apps:
-            request = task.request
-            if enter_task(request):
-                _task_metrics.count_rejected_id()
-            _worker_metrics.task_begins(request)
-            _task_metrics.observe_wait(task.name, request)
-            if _logger.isEnabledFor(logging.DEBUG):
-                _logger.debug("task %s started", task.name, extra={"task": task.name, "task_id": request.id})
-    except Exception as error:
-        report_fault("celery task start", error)
-
-
-def _on_postrun(task: Any = None, task_id: str = "", state: str | None = None, retval: Any = None, **_: Any) -> None:
-    try:
-        request = task.request
-        try:
-            seconds = task_seconds(request)
-            if seconds is not None:
-                _worker_metrics.task_is_over(request)
-            # Without a state the process is being ended, and the main process tells why.
-            if seconds is not None and state is not None:
-                _tell_end(task, request, task_id, state, retval, seconds)
-        finally:
-            leave_task(request)
-    except Exception as error:
-        report_fault("celery task end", error)
-
-
 def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **_: Any) -> None:
     """Tell of a task whose process was killed: its own `task_postrun` never comes, but this in the main process."""
     try:
-        if sender.app not in _apps or sender.request.is_eager or task_seconds(sender.request) is not None:
-            return
-        received = _received.pop(task_id, None)
-        if received is None:
-            return  # told already: a hard time limit is announced twice
-        _tell_from_main_process(sender, task_id, "FAILURE", exception, Context(received.request_dict))
-        _mark_as_logged(exception)
+        killed = claim_killed(task_id, exception) if hooks.follows(sender.app) else None
+        if killed is not None:
+            hooks.tell_end(sender, task_id, Context(killed.request_dict), "FAILURE", exception)
+            _task_log.mark_as_logged(exception)
     except Exception as error:
         report_fault("celery task failure", error)
 
 
 def _on_revoked(sender: Any = None, request: Any = None, **_: Any) -> None:
     try:
-        if sender.app in _apps:
-            _tell_from_main_process(sender, request.id, "REVOKED", None, request)
+        if hooks.follows(sender.app):
+            hooks.tell_end(sender, request.id, request, "REVOKED", None)
     except Exception as error:
         report_fault("celery task revoked", error)
 
 
-def _tell_from_main_process(task: Any, task_id: str, state: str, result: Any, request: Context) -> None:
-    enter_task(request)
-    try:
-        _tell_end(task, request, task_id, state, result, None)
-    finally:
-        leave_task(request)
-
-
 def _on_received(request: Any = None, **_: Any) -> None:
     try:
-        _received[request.id] = request
-        if request.task.app in _apps and _logger.isEnabledFor(logging.DEBUG):
-            _log_received(request, Context(request.request_dict))
+        if hooks.follows(request.task.app):
+            _task_log.log_received(request)
     except Exception as error:
         report_fault("celery task received", error)
 
 
-def _log_received(received: Any, request: Context) -> None:
-    enter_task(request)
-    try:
-        name = received.task.name
-        _logger.debug("task %s received", name, extra={"task": name, "task_id": received.id})
-    finally:
-        leave_task(request)
-
-
 def _on_worker_ready(sender: Any = None, **_: Any) -> None:
     try:
-        if sender.app in _apps:
-            _worker_metrics.worker_is_up(sender.hostname)
+        # One that comes back from a lost broker is the same.
+        if hooks.follows(sender.app) and sender.hostname not in _workers_up:
+            hooks.worker_is_up(sender.hostname, True)
+            _workers_up.add(sender.hostname)
+            if _task_log.logs_each_step():
+                signals.task_received.connect(_on_received, weak=False, dispatch_uid=_uid(_on_received))
     except Exception as error:
         report_fault("celery worker start", error)
 
 
 def _on_worker_shutdown(sender: Any = None, **_: Any) -> None:
     try:
-        _worker_metrics.worker_is_down(sender.hostname)
+        if sender.hostname in _workers_up:
+            _workers_up.remove(sender.hostname)
+            hooks.worker_is_up(sender.hostname, False)
     except Exception as error:
         report_fault("celery worker end", error)
 
@@ -185,63 +139,15 @@ def _on_setup_logging(loglevel: Any = None, logfile: Any = None, **_: Any) -> No
     json_logging.setup_unless_done(loglevel or logging.WARNING, origin="worker", file=file)
 
 
-def _tell_end(task: Any, request: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:
-    try:
-        _task_metrics.count_end(task.name, request, state, result, seconds)
-    except Exception as error:
-        report_fault("celery task metrics", error)
-    if state == "FAILURE" or _logger.isEnabledFor(logging.INFO):
-        _log_end(task, task_id, state, result, seconds)
-
-
-def _log_end(task: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:
-    extra: dict[str, Any] = {"task": task.name, "task_id": task_id, "state": state}
-    if seconds is not None:
-        extra["duration"] = seconds
-    error = getattr(result, "exc", None) or result if state == "RETRY" else result
-    if state == "FAILURE" and isinstance(error, BaseException) and not isinstance(error, task.throws or ()):
-        _logger.error("task %s %s", task.name, state, exc_info=(type(error), error, error.__traceback__), extra=extra)
-        return
-    if state != "SUCCESS" and isinstance(error, BaseException):
-        extra.update(error_type=type(error).__name__, error_message=_text(error))
-    _logger.info("task %s %s", task.name, state, extra=extra)
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return f"<{type(error).__name__} whose __str__ failed>"
-
-
-def _mark_as_logged(error: Any) -> None:
-    try:
-        setattr(error, _MARK, True)
-    except Exception:
-        return  # then Celery logs it once more
-
-
-class _SaidBetterByTaskLine(logging.Filter):
-    """Drops Celery's lines about the end of a task that has, or will have, a line of ours."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name == "celery.app.trace":
-            task = get_current_task()
-            details = getattr(record, "data", None)
-            ended = isinstance(details, dict) and ("runtime" in details or "exc" in details)
-            return not (ended and task is not None and task_seconds(task.request) is not None)
-        return not (isinstance(record.args, tuple) and record.args and getattr(record.args[0], _MARK, False))
-
-
-_FILTERED = ("celery.app.trace", "celery.worker.request")
-_filter = _SaidBetterByTaskLine()
-_RECEIVERS = (
-    (signals.before_task_publish, _on_publish),
-    (signals.after_task_publish, _on_published),
-    (signals.task_prerun, _on_prerun),
-    (signals.task_postrun, _on_postrun),
+_STEPS = (("worker", KnowRequests), ("worker", MetricsServer), ("consumer", QueueDepths))
+_FOR_EACH_TASK = (
+    (signals.before_task_publish, hooks.on_publish),
+    (signals.after_task_publish, hooks.on_published),
+    (signals.task_prerun, hooks.on_prerun),
+    (signals.task_postrun, hooks.on_postrun),
+)
+_NOW_AND_THEN = (
     (signals.task_failure, _on_failure),
-    (signals.task_received, _on_received),
     (signals.task_revoked, _on_revoked),
     (signals.worker_ready, _on_worker_ready),
     (signals.worker_shutdown, _on_worker_shutdown),
@@ -249,18 +155,21 @@ _RECEIVERS = (
 
 
 def _uid(receiver: Any) -> str:
-    return f"reqtrail{receiver.__name__}"
+    return f"reqtrail.{receiver.__name__}"
 
 
 def _connect() -> None:
-    for signal, receiver in _RECEIVERS:
+    for signal, receiver in (*_FOR_EACH_TASK, *_NOW_AND_THEN):
         signal.connect(receiver, weak=False, dispatch_uid=_uid(receiver))
-    for name in _FILTERED:
-        logging.getLogger(name).addFilter(_filter)
+    for signal, receiver in _FOR_EACH_TASK:
+        vars(signal).setdefault("send", DirectSend(signal, receiver))
+    _task_log.drop_lines_of_celery()
 
 
 def _disconnect() -> None:
-    for signal, receiver in _RECEIVERS:
+    for signal, receiver in (*_FOR_EACH_TASK, *_NOW_AND_THEN, (signals.task_received, _on_received)):
         signal.disconnect(receiver, dispatch_uid=_uid(receiver))
-    for name in _FILTERED:
-        logging.getLogger(name).removeFilter(_filter)
+    for signal, _ in _FOR_EACH_TASK:
+        if isinstance(vars(signal).get("send"), DirectSend):
+            del signal.send
+    _task_log.keep_lines_of_celery()

@@ -146,9 +146,10 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory, redis: Servers) -> Iterat
 
 @pytest.fixture(scope="session")
 def start_worker(tmp_path_factory: pytest.TempPathFactory, redis: Servers) -> Callable[..., Worker]:
-    """Start a worker of tasks that are published to Redis, unless others are given as `servers`."""
+    """Start a worker, of Redis unless others are given as `servers`. This process publishes to the same."""
 
     def start(*options: str, servers: Servers = redis, **named: Any) -> Worker:
+        servers.use()
         return Worker(tmp_path_factory.mktemp("worker"), servers, *options, **named)
 
     return start

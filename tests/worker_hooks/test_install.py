@@ -1,4 +1,3 @@
-import contextvars
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,8 @@ SIGNALS = (
     signals.task_prerun,
     signals.task_postrun,
     signals.task_failure,
-    signals.task_received,
+    signals.worker_ready,
+    signals.worker_shutdown,
     signals.task_revoked,
     signals.setup_logging,
 )
@@ -43,11 +43,12 @@ def receivers() -> list[int]:
 
 
 def add_look(app: Celery) -> Any:
-    @app.task  # type: ignore[untyped-decorator]  # Celery ships no types
+    @app.task(shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def look() -> str | None:
         return reqtrail.get_request_id()
 
-    return look
+    app.finalize()
+    return app.tasks[look.name]
 
 
 def test_installing_twice_is_installing_once_and_uninstall_takes_it_all_back(app: Celery) -> None:
@@ -127,21 +128,104 @@ def test_the_proxy_of_the_current_application_will_do(app: Celery) -> None:
     assert receivers() == before
 
 
-@pytest.mark.parametrize("name", ["enter_task", "task_seconds", "leave_task"])
-def test_a_fault_of_a_hook_never_reaches_the_task(
-    app: Celery, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+class WithoutRequest:
+    """What an application may have made of a task, and our hooks cannot work with."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+
+    @property
+    def request(self) -> Any:
+        raise RuntimeError("a fault that the hook runs into")
+
+
+def faults_told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "reqtrail"]
+
+
+def test_a_fault_at_the_start_of_a_task_is_told_once_and_raised_never(
+    app: Celery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fault(*_: object) -> None:
-        raise RuntimeError("a fault of ours")
+    reqtrail.celery.install(app)
+    monkeypatch.setattr("reqtrail._faults._logged", set())
+    task = WithoutRequest(app)
+    for signal in (signals.task_prerun, signals.task_prerun, signals.task_postrun):
+        [(_, response)] = signal.send(sender=task, task=task, task_id="x", args=(), kwargs={}, state="SUCCESS")
+        assert response is None
+    assert faults_told(caplog) == ["reqtrail failed at: celery task start (logged once; requests are not affected)"]
+
+
+def test_a_fault_while_a_task_is_logged_is_told_once_and_never_reaches_the_task(
+    app: Celery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: logging.LogRecord) -> bool:
+        raise RuntimeError("a fault that the hook runs into")
 
     reqtrail.celery.install(app)
-    monkeypatch.setattr(reqtrail.celery, name, fault)
     monkeypatch.setattr("reqtrail._faults._logged", set())
     look = add_look(app)
-    for _ in range(3):  # in a context of its own, because a task that is never left keeps its id there
-        assert contextvars.copy_context().run(look.apply).state == "SUCCESS"
-    told = [record for record in caplog.records if record.name == "reqtrail"]
-    assert len(told) == 1
+    logger = logging.getLogger("reqtrail.task")
+    logger.addFilter(fail)
+    try:
+        with caplog.at_level(logging.INFO):
+            assert [look.apply().state for _ in range(3)] == ["SUCCESS"] * 3
+    finally:
+        logger.removeFilter(fail)
+    assert faults_told(caplog) == ["reqtrail failed at: celery task line (logged once; requests are not affected)"]
+    assert reqtrail.get_request_id() is None
+
+
+def test_other_receivers_of_the_same_signals_are_called_as_ever(app: Celery) -> None:
+    reqtrail.celery.install(app)
+    seen = []
+
+    def note(sender: Any = None, task_id: str = "", **named: Any) -> None:
+        seen.append((sender, task_id, reqtrail.get_request_id() is not None, sorted(named)))
+
+    look = add_look(app)
+    look.apply(task_id="alone")
+    signals.task_prerun.connect(note)
+    try:
+        assert look.apply(task_id="both").get() is not None
+    finally:
+        signals.task_prerun.disconnect(note)
+    assert look.apply(task_id="alone again").get() is not None
+    assert seen == [(app.tasks[look.name], "both", True, ["args", "kwargs", "signal", "task"])]
+
+
+def test_uninstall_gives_the_signals_back_as_they_were(app: Celery) -> None:
+    before = [vars(signal).get("send") for signal in SIGNALS]
+    reqtrail.celery.install(app)
+    assert [vars(signal).get("send") for signal in SIGNALS] != before
+    reqtrail.celery.uninstall(app)
+    assert [vars(signal).get("send") for signal in SIGNALS] == before
+    assert not [step for steps in app.steps.values() for step in steps if "reqtrail" in step.__module__]
+
+
+def test_what_kept_the_signals_way_to_send_calls_nobody_after_uninstall(app: Celery) -> None:
+    reqtrail.celery.install(app)
+    kept = signals.task_prerun.send
+    reqtrail.celery.uninstall(app)
+    assert kept(sender=None, task=None) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "said"),
+    [
+        ({"metrics_port": 0}, "", "metrics_port is a port, 1 to 65535, not 0"),
+        ({"metrics_port": 65536}, "", "metrics_port is a port, 1 to 65535, not 65536"),
+        ({}, "http", "REQTRAIL_METRICS_PORT is a port, 1 to 65535, not 'http'"),
+        ({"queue_depth_interval": 0}, "", "queue_depth_interval is a number of seconds above 0, or None, not 0"),
+    ],
+)
+def test_a_bad_option_is_an_error_that_says_what_is_right(
+    app: Celery, given: dict[str, Any], environment: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQTRAIL_METRICS_PORT", environment)
+    before = receivers()
+    with pytest.raises(ValueError, match=said):
+        reqtrail.celery.install(app, **given)
+    assert receivers() == before
 
 
 def test_a_worker_writes_json_to_its_logfile(app: Celery, tmp_path: Any) -> None:

@@ -5,9 +5,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from celery.app.task import Context
+from celery import signals
 
-from reqtrail import _task_metrics
 from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Worker, await_total, samples, total
 from tests.worker_hooks.test_trail_through_a_worker import WAIT, published
@@ -97,6 +96,9 @@ def test_a_bad_id_from_the_broker_is_counted(prefork: Worker) -> None:
     await_total(before + 1, "reqtrail_task_request_ids_rejected_total")
 
 
+PUBLISHED_AT = "reqtrail_published_at"
+
+
 @pytest.mark.parametrize(
     ("changes", "seen"),
     [
@@ -106,18 +108,27 @@ def test_a_bad_id_from_the_broker_is_counted(prefork: Worker) -> None:
         ({"eta": "no date"}, 0),
         ({"eta": "2020-01-01T00:00:00"}, 0),
         ({"eta": 7}, 0),
-        ({_task_metrics.PUBLISHED_AT: "now"}, 0),
-        ({_task_metrics.PUBLISHED_AT: float("nan")}, 0),
-        ({_task_metrics.PUBLISHED_AT: float("inf")}, 0),
-        ({_task_metrics.PUBLISHED_AT: None}, 0),
+        ({PUBLISHED_AT: "now"}, 0),
+        ({PUBLISHED_AT: float("nan")}, 0),
+        ({PUBLISHED_AT: float("inf")}, 0),
+        ({PUBLISHED_AT: None}, 0),
+        ({PUBLISHED_AT: None, "headers": {PUBLISHED_AT: 4e9}}, 1),
         ({"delivery_info": {"routing_key": "q", "redelivered": True}}, 0),
         ({"is_eager": True}, 0),
     ],
 )
 def test_a_wait_is_recorded_only_where_it_is_known_and_is_never_negative(changes: dict[str, Any], seen: int) -> None:
-    request = Context({_task_metrics.PUBLISHED_AT: 4e9, **changes})
-    count = total("celery_task_queue_wait_seconds_count", task="waited")
-    summed = total("celery_task_queue_wait_seconds_sum", task="waited")
-    _task_metrics.observe_wait("waited", request)
-    assert total("celery_task_queue_wait_seconds_count", task="waited") == count + seen
-    assert total("celery_task_queue_wait_seconds_sum", task="waited") == summed
+    labels = {"task": worker_app.look.name, "queue": ""}
+    if "delivery_info" in changes:
+        labels["queue"] = "q"
+    count = total("celery_task_queue_wait_seconds_count", **labels)
+    summed = total("celery_task_queue_wait_seconds_sum", **labels)
+    task = worker_app.app.tasks[worker_app.look.name]
+    task.push_request(**{"id": "waited", PUBLISHED_AT: 4e9, **changes})
+    try:
+        signals.task_prerun.send(sender=task, task=task, task_id="waited", args=(), kwargs={})
+        signals.task_postrun.send(sender=task, task=task, task_id="waited", args=(), kwargs={}, retval=None, state=None)
+    finally:
+        task.pop_request()
+    assert total("celery_task_queue_wait_seconds_count", **labels) == count + seen
+    assert total("celery_task_queue_wait_seconds_sum", **labels) == summed

@@ -28,7 +28,7 @@ def current_in(request: Context) -> str | None:
     before = reqtrail.get_request_id()
     enter_task(request)
     inside = reqtrail.get_request_id()
-    leave_task(request)
+    leave_task()
     assert reqtrail.get_request_id() == before
     return inside
 
@@ -92,10 +92,10 @@ def test_a_bad_id_in_a_message_gives_way_to_the_root_id_else_a_new_one(bad: Any)
 def test_entering_a_task_tells_whether_its_message_had_a_bad_id(bad: Any) -> None:
     for request in (Context({"request_id": bad}), Context({"headers": {"request_id": bad}})):
         assert enter_task(request) is (bad is not None)
-        leave_task(request)
+        leave_task()
     good = Context({"request_id": "sent-1"})
     assert enter_task(good) is False
-    leave_task(good)
+    leave_task()
 
 
 def test_an_eager_task_works_for_its_callers_request(current: str) -> None:
@@ -111,28 +111,39 @@ def test_nested_tasks_put_back_what_they_found() -> None:
     enter_task(outer)
     enter_task(inner)
     assert reqtrail.get_request_id() == "inner"
-    leave_task(inner)
+    leave_task()
     assert reqtrail.get_request_id() == "outer"
-    leave_task(outer)
+    leave_task()
     assert reqtrail.get_request_id() is None
 
 
-def test_the_clock_runs_from_enter_to_leave() -> None:
-    request = Context({"request_id": "timed"})
-    assert task_seconds(request) is None
-    enter_task(request)
-    first = task_seconds(request)
-    second = task_seconds(request)
+def test_the_clock_runs_from_enter_to_leave_for_the_innermost_task() -> None:
+    assert task_seconds("timed") is None
+    enter_task(Context({"request_id": "request-1", "id": "timed"}))
+    first = task_seconds("timed")
+    second = task_seconds("timed")
     assert first is not None
     assert second is not None
     assert 0 <= first <= second < 60
-    leave_task(request)
-    assert task_seconds(request) is None
-    leave_task(request)
+    enter_task(Context({"request_id": "request-2", "id": "inside"}))
+    assert task_seconds("timed") is None
+    assert task_seconds("inside") is not None
+    leave_task()
+    assert task_seconds("timed") is not None
+    leave_task()
+    assert task_seconds("timed") is None
+    leave_task()
 
 
-def test_a_request_that_takes_no_attribute_changes_nothing() -> None:
+@pytest.mark.parametrize("task_id", BAD_IDS)
+def test_a_task_without_that_id_has_no_clock(task_id: Any) -> None:
+    enter_task(Context({"id": "timed"}))
+    assert task_seconds(task_id) is None
+    leave_task()
+
+
+def test_what_is_no_request_of_a_task_changes_nothing() -> None:
     with pytest.raises(AttributeError):
         enter_task(object())
     assert reqtrail.get_request_id() is None
-    leave_task(object())
+    leave_task()

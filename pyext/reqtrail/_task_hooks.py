@@ -1,0 +1,24 @@
+"""The one object that does what is to be done for each task, in C++."""
+
+from datetime import datetime
+from typing import Any
+
+from reqtrail import metrics
+from reqtrail._native import TaskHooks
+from reqtrail._task_log import log_ended, log_started, task_levels
+from reqtrail.metrics._segment import attach
+
+
+def _due(eta: Any) -> float | None:
+    """Return the Unix time of an ETA as it is in a message; None where it cannot be read."""
+    try:
+        due = datetime.fromisoformat(eta.replace("Z", "+00:00")) if isinstance(eta, str) else eta
+        return float(due.timestamp()) if due.tzinfo is not None else None
+    except (AttributeError, ValueError, OverflowError):
+        return None
+
+
+hooks = TaskHooks(
+    open_segment=metrics.open_segment, due=_due, on_started=log_started, on_ended=log_ended, levels=task_levels()
+)
+attach(hooks, None)
