@@ -11,6 +11,7 @@
 #include "pyext/log_sink_bindings.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
+#include "pyext/segment_object.h"
 #include "worker_hooks/task_hooks.h"
 
 namespace py = pybind11;

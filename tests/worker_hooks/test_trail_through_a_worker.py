@@ -41,38 +41,6 @@ def test_the_task_runs_with_the_publishers_id(prefork: Worker) -> None:
     assert [found["request_id"] for found in own_lines].count("request-1") == 1
 
 
-@pytest.mark.parametrize(
-    "publish",
-    [
-        lambda: worker_app.look.apply_async(headers={"request_id": "stale", "tenant": "7"}),
-        lambda: worker_app.app.send_task("tests.worker_hooks.worker_app.look"),
-        lambda: worker_app.look.si().apply_async(countdown=0.1),
-        lambda: worker_app.two_in_a_chain().apply_async(),
-    ],
-    ids=["own headers", "by name", "countdown", "chain"],
-)
-def test_every_way_to_publish_carries_it(prefork: Worker, publish: Any) -> None:
-    assert published("request-2", publish).get(timeout=WAIT)["current"] == "request-2"
-
-
-def test_a_task_published_by_a_task_works_for_the_same_request(prefork: Worker) -> None:
-    inner_id = published("request-3", worker_app.nested.delay).get(timeout=WAIT)
-    assert worker_app.app.AsyncResult(inner_id).get(timeout=WAIT)["current"] == "request-3"
-
-
-def test_a_retry_keeps_the_id_and_its_headers_do_not_grow(prefork: Worker) -> None:
-    result = published("request-4", worker_app.retried.delay)
-    seen = result.get(timeout=WAIT)
-    assert (seen["current"], seen["retries"]) == ("request-4", 2)
-    assert (seen["headers"] or {}).get("request_id", "request-4") == "request-4"
-    lines = prefork.lines_of(result.id, at_least=3)  # of two processes, so in any order
-    assert sorted((line["state"], line["request_id"], line["level"]) for line in lines) == [
-        ("RETRY", "request-4", "INFO"),
-        ("RETRY", "request-4", "INFO"),
-        ("SUCCESS", "request-4", "INFO"),
-    ]
-
-
 def test_concurrent_tasks_keep_their_own_ids(prefork: Worker) -> None:
     results = {f"request-5-{n}": published(f"request-5-{n}", lambda: worker_app.look.delay(wait=0.3)) for n in range(4)}
     seen = {request_id: result.get(timeout=WAIT) for request_id, result in results.items()}

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain
@@ -20,7 +21,12 @@ app = Celery(
 app.conf.update(broker_connection_retry_on_startup=True, task_send_sent_event=False)
 logger = logging.getLogger("worker_app")
 
-reqtrail.celery.install(app)
+if "WORKER_APP_VISIBILITY_TIMEOUT" in os.environ:  # after which Redis gives what a worker took to another one
+    app.conf.broker_transport_options = {"visibility_timeout": int(os.environ["WORKER_APP_VISIBILITY_TIMEOUT"])}
+if "WORKER_APP_BEAT" in os.environ:
+    app.conf.beat_schedule = {"look": {"task": "tests.worker_hooks.worker_app.look", "schedule": 1.0}}
+
+reqtrail.celery.install(app, queue_depth_interval=0.2)
 
 
 def seen(task: Any) -> dict[str, Any]:
@@ -52,6 +58,63 @@ def nested(self: Any) -> str:
 def retried(self: Any) -> dict[str, Any]:
     if self.request.retries < 2:
         raise self.retry(countdown=0)
+    return seen(self)
+
+
+@app.task(bind=True, autoretry_for=(LookupError,), max_retries=2, default_retry_delay=0)  # type: ignore[untyped-decorator]
+def retried_by_itself(self: Any) -> dict[str, Any]:
+    if self.request.retries < 2:
+        raise LookupError("not yet")
+    return seen(self)
+
+
+@app.task(bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+def without_result(self: Any) -> dict[str, Any]:
+    return seen(self)
+
+
+@app.task(bind=True, rate_limit="20/s")  # type: ignore[untyped-decorator]
+def limited(self: Any) -> dict[str, Any]:
+    return seen(self)
+
+
+@app.task(bind=True)  # type: ignore[untyped-decorator]
+def replaced(self: Any) -> Any:
+    """Let another task take its place."""
+    return self.replace(look.si())
+
+
+class CountingTask(app.Task):  # type: ignore[misc, name-defined]
+    """A task class of an application, with the methods that such classes have."""
+
+    begun = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return {**super().__call__(*args, **kwargs), "in_call": reqtrail.get_request_id()}
+
+    def before_start(self, *_: Any) -> None:
+        self.begun += 1
+
+
+@app.task(base=CountingTask, bind=True)  # type: ignore[untyped-decorator]
+def of_own_class(self: Any) -> dict[str, Any]:
+    return {**seen(self), "begun": self.begun}
+
+
+@app.task(bind=True, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
+def killed_once(self: Any) -> dict[str, Any]:
+    """End its process, unless it is delivered for the second time."""
+    if not self.request.delivery_info["redelivered"]:
+        os._exit(9)
+    return seen(self)
+
+
+@app.task(bind=True, acks_late=True)  # type: ignore[untyped-decorator]
+def late(self: Any, path: str) -> dict[str, Any]:
+    """Never end while there is no file of this name; make it."""
+    if not Path(path).exists():
+        Path(path).touch()
+        time.sleep(600)
     return seen(self)
 
 
