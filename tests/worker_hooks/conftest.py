@@ -1,7 +1,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,10 +34,27 @@ class Servers(NamedTuple):
             app.amqp._producer_pool = app._pool = None
 
 
+def worker_environment(servers: Servers) -> dict[str, str]:
+    """What a process of `worker_app` needs to know: its servers, and the metrics of these tests."""
+    return {
+        "WORKER_APP_BROKER": servers.broker_url,
+        "WORKER_APP_RESULTS": servers.results_url,
+        "PYTHONPATH": str(REPOSITORY),
+        "REQTRAIL_METRICS_DIR": str(Path(metrics.open_segment().path).parent),
+    }
+
+
 class Worker:
     """A running Celery worker of `worker_app`."""
 
-    def __init__(self, directory: Path, servers: Servers, *options: str, queue: str = "celery") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        servers: Servers,
+        *options: str,
+        queue: str = "celery",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.queue = queue
         self._process = ServerProcess(
             [
@@ -52,12 +69,7 @@ class Worker:
                 *options,
             ],
             log=directory / "worker.log",
-            env={
-                "WORKER_APP_BROKER": servers.broker_url,
-                "WORKER_APP_RESULTS": servers.results_url,
-                "PYTHONPATH": str(REPOSITORY),
-                "REQTRAIL_METRICS_DIR": str(Path(metrics.open_segment().path).parent),
-            },
+            env={**worker_environment(servers), **(env or {})},
             cwd=REPOSITORY,
         )
         self._process.await_ready(lambda: " ready." in self._process.log_text(), "the worker")

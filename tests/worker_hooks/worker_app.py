@@ -21,8 +21,12 @@ app = Celery(
 app.conf.update(broker_connection_retry_on_startup=True, task_send_sent_event=False)
 logger = logging.getLogger("worker_app")
 
-if "WORKER_APP_VISIBILITY_TIMEOUT" in os.environ:  # after which Redis gives what a worker took to another one
-    app.conf.broker_transport_options = {"visibility_timeout": int(os.environ["WORKER_APP_VISIBILITY_TIMEOUT"])}
+if "WORKER_APP_RESTORES_AT_ONCE" in os.environ:  # so that Redis soon gives what a worker took to another one
+    app.conf.broker_transport_options = {
+        "visibility_timeout": 1,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+    }
 if "WORKER_APP_BEAT" in os.environ:
     app.conf.beat_schedule = {"look": {"task": "tests.worker_hooks.worker_app.look", "schedule": 1.0}}
 

@@ -1,0 +1,65 @@
+"""How deep the queues of a worker are, as another process of the service shows it."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.waiting import wait_for
+from tests.worker_hooks import worker_app
+from tests.worker_hooks.conftest import Servers, Worker, await_total, samples
+
+QUEUE = "deep"
+
+
+def depths() -> list[float]:
+    return [sample.value for sample in samples("celery_queue_depth", queue=QUEUE)]
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def servers(request: pytest.FixtureRequest) -> Servers:
+    chosen: Servers = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture
+def busy(servers: Servers, start_worker: Callable[..., Worker]) -> Iterator[Worker]:
+    """A worker that holds one message, and takes no more while that one runs."""
+    options = ("--pool=prefork", "--concurrency=1", "--prefetch-multiplier=1", f"--hostname={QUEUE}@here")
+    worker = start_worker(*options, servers=servers, queue=QUEUE)
+    yield worker
+    worker.kill()
+
+
+def test_ready_messages_of_all_priorities_are_counted_and_none_are_0_and_a_dead_worker_knows_nothing(
+    busy: Worker,
+) -> None:
+    wait_for(lambda: depths() == [0], seconds=60)
+    results = [worker_app.look.apply_async(kwargs={"wait": 600}, queue=QUEUE)]
+    await_total(1, "celery_worker_tasks_active")
+    results += [worker_app.look.apply_async(queue=QUEUE, priority=priority) for priority in (0, 3, 9)]
+    results += [worker_app.look.apply_async(queue=QUEUE) for _ in range(2)]
+    # One of them waits in the worker already, if its broker lets it have one more than it runs.
+    wait_for(lambda: depths() in ([4.0], [5.0]), seconds=60)
+    os.kill(busy.pid, signal.SIGKILL)
+    wait_for(lambda: depths() == [], seconds=30)
+
+
+def test_while_the_broker_is_gone_no_depth_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from devstack.redis import Redis
+
+    with Redis(tmp_path_factory.mktemp("redis")) as redis:
+        worker = Worker(
+            tmp_path_factory.mktemp("worker"),
+            Servers(redis.url, redis.url),
+            "--pool=solo",
+            f"--hostname={QUEUE}@there",
+            queue=QUEUE,
+        )
+        try:
+            wait_for(lambda: depths() == [0], seconds=60)
+            redis.stop()
+            wait_for(lambda: depths() == [], seconds=60)
+        finally:
+            worker.kill()
