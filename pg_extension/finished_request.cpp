@@ -31,7 +31,7 @@ class Json {
     }
   }
   const char* End() noexcept {
-    Append("}");
+    Append("%s", "}");  // Debian compiles with -Werror=format-security
     return text_.data();
   }
 
