@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import bootsteps
+from kombu.exceptions import OperationalError
 from kombu.transport import virtual
 
 from reqtrail._faults import report_fault
@@ -26,7 +27,7 @@ class _Broker:
     def ready_messages(self, queue: str) -> int | None:
         """Return how many messages are ready, of all priorities; None where the broker cannot tell.
 
-        Raises what kombu does when the broker cannot be reached.
+        Raises ConnectionError when the broker cannot be reached.
         """
         connection = self._connected()
         try:
@@ -34,6 +35,8 @@ class _Broker:
                 return _ready_in(channel, queue)
         except connection.channel_errors:
             return None  # there is no such queue
+        except (OperationalError, *connection.connection_errors) as error:
+            raise ConnectionError(str(error)) from error
 
     def _connected(self) -> Any:
         if self._connection is None:
@@ -88,6 +91,8 @@ class QueueDepths(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ship
             for queue in list(consumer.app.amqp.queues.consume_from.values()):
                 if not queue.auto_delete:  # such as those of broadcasts, of which each worker has one of its own
                     self._show(queue.name, self._broker.ready_messages(queue.name))
+        except ConnectionError:
+            self._forget()  # the worker itself says that the broker is gone
         except Exception as error:
             self._forget()
             report_fault("celery queue depth", error)

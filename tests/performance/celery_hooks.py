@@ -22,8 +22,8 @@ from reqtrail import celery as hooks
 from reqtrail import metrics
 from tests.performance.report import BenchRow
 
-ROUNDS = 50
-TASKS = 200
+ROUNDS = 200
+TASKS = 50
 GOAL_US = 5.0
 
 

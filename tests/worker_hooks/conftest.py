@@ -103,8 +103,9 @@ class Worker:
         self._process.kill()
 
     def stop(self) -> None:
-        """Stop it warmly."""
+        """Stop it warmly. Our instruments must not have failed in it."""
         self._process.stop()
+        assert not [line["message"] for line in self.lines() if line["message"].startswith("reqtrail failed")]
 
 
 def samples(name: str, **labels: str) -> list[Sample]:

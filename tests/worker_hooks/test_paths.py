@@ -171,6 +171,18 @@ def test_a_task_whose_process_is_killed_is_one_failure_and_one_line(either: Work
     assert (line["level"], line["request_id"], line["error_type"]) == ("ERROR", "path-11", error_type)
 
 
+@pytest.mark.parametrize("state", ["REJECTED", "IGNORED"])
+def test_a_task_that_ends_without_a_result_is_counted_once_and_is_no_failure(either: Worker, state: str) -> None:
+    labels = {"task": worker_app.refuse.name, "queue": "celery"}
+    before = total("celery_tasks_total", **labels)
+    result = published("path-13", lambda: worker_app.refuse.delay(state))
+    [line] = either.lines_of(result.id)
+    assert (line["state"], line["request_id"]) == (state, "path-13")
+    look.delay().get(timeout=WAIT)  # by then all of it has been told
+    await_total(before + 1, "celery_tasks_total", **labels)
+    assert total("celery_task_failures_total", **labels) == 0
+
+
 def test_a_revoked_task_is_one_line_with_the_publishers_id(either: Worker) -> None:
     result = published("path-12", lambda: look.apply_async(countdown=1))
     result.revoke()

@@ -5,7 +5,12 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from celery import Celery
+from kombu.transport import virtual
 
+from devstack.process import free_port
+from devstack.redis import Redis
+from reqtrail._queue_depth import _Broker, _ready_in
 from tests.waiting import wait_for
 from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Servers, Worker, await_total, samples
@@ -46,9 +51,28 @@ def test_ready_messages_of_all_priorities_are_counted_and_none_are_0_and_a_dead_
     wait_for(lambda: depths() == [], seconds=30)
 
 
-def test_while_the_broker_is_gone_no_depth_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from devstack.redis import Redis
+def test_a_queue_that_is_not_there_has_no_depth_and_the_next_one_has(rabbitmq: Servers) -> None:
+    rabbitmq.use()
+    worker_app.look.apply_async(queue="waiting")
+    broker = _Broker(worker_app.app)
+    try:
+        assert broker.ready_messages("no-such-queue") is None
+        wait_for(lambda: broker.ready_messages("waiting") == 1, seconds=60)
+    finally:
+        broker.close()
 
+
+def test_a_transport_that_cannot_tell_has_no_depth() -> None:
+    assert _ready_in(object.__new__(virtual.Channel), "celery") is None
+
+
+def test_a_broker_that_is_not_there_is_a_connection_error() -> None:
+    app = Celery("nowhere", broker=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
+    with pytest.raises(ConnectionError):
+        _Broker(app).ready_messages("celery")
+
+
+def test_while_the_broker_is_gone_no_depth_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Redis(tmp_path_factory.mktemp("redis")) as redis:
         worker = Worker(
             tmp_path_factory.mktemp("worker"),

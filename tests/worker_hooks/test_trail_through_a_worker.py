@@ -1,5 +1,6 @@
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -134,3 +135,13 @@ def test_a_task_run_in_place_works_for_its_callers_request(prefork: Worker) -> N
 def test_celerys_own_lines_about_the_end_are_gone(prefork: Worker) -> None:
     published("request-9", worker_app.look.delay).get(timeout=WAIT)
     assert not [line for line in prefork.lines() if line["logger"] == "celery.app.trace"]
+
+
+def test_at_debug_each_step_of_a_task_is_a_line(start_worker: Callable[..., Worker]) -> None:
+    worker = start_worker("--pool=solo", "--loglevel=DEBUG", "--hostname=told@here", queue="told")
+    result = published("request-10", lambda: worker_app.look.apply_async(queue="told"))
+    lines = worker.lines_of(result.id, at_least=3)
+    worker.stop()
+    name = worker_app.look.name
+    assert [line["message"] for line in lines] == [f"task {name} {step}" for step in ("received", "started", "SUCCESS")]
+    assert {(line["request_id"], line["task"]) for line in lines} == {("request-10", name)}

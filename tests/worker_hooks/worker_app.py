@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain
+from celery.exceptions import Ignore, Reject
 
 import reqtrail
 
@@ -103,6 +104,12 @@ class CountingTask(app.Task):  # type: ignore[misc, name-defined]
 @app.task(base=CountingTask, bind=True)  # type: ignore[untyped-decorator]
 def of_own_class(self: Any) -> dict[str, Any]:
     return {**seen(self), "begun": self.begun}
+
+
+@app.task  # type: ignore[untyped-decorator]
+def refuse(how: str) -> None:
+    """End without a result."""
+    raise {"REJECTED": Reject("no", requeue=False), "IGNORED": Ignore()}[how]
 
 
 @app.task(bind=True, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
