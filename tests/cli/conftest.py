@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from devstack.alertmanager import Alertmanager
 from devstack.commandcenter import CommandCenter
+from devstack.postgres_tree import REPOSITORY
 from devstack.prometheus import Prometheus
 from tests.cli.command import Command, Done
 
@@ -26,12 +28,28 @@ _SERVER_SETTINGS: dict[str, str | int] = {
 }
 
 
+_ALERT_ROUTE = {
+    "route": {"receiver": "somebody"},
+    "receivers": [{"name": "somebody", "webhook_configs": [{"url": "http://127.0.0.1:9/"}]}],
+}
+
+
+def _scrapes(stack: CommandCenter, alertmanager: Alertmanager) -> dict[str, object]:
+    return {
+        "global": {"scrape_interval": "1s"},
+        "rule_files": [str(REPOSITORY / "monitoring/prometheus/rules/*.yml")],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
+        "scrape_configs": [{"job_name": "api", "static_configs": [{"targets": [f"127.0.0.1:{stack.api_port}"]}]}],
+    }
+
+
 @dataclass(frozen=True)
 class Site:
-    """The example application, and a Prometheus that scrapes it."""
+    """The example application, a Prometheus that scrapes it, with the project's rules, and an Alertmanager."""
 
     stack: CommandCenter
     prometheus: Prometheus
+    alertmanager: Alertmanager
 
     @property
     def dsn(self) -> str:
@@ -55,8 +73,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.postgres.restart()
         with stack.connect() as connection:
             connection.execute("CREATE EXTENSION pg_stat_statements")
-        with Prometheus(folder / "prometheus", {"api": [f"127.0.0.1:{stack.api_port}"]}) as prometheus:
-            yield Site(stack, prometheus)
+        with (
+            Alertmanager(folder / "alertmanager", _ALERT_ROUTE) as alertmanager,
+            Prometheus(folder / "prometheus", configuration=_scrapes(stack, alertmanager)) as prometheus,
+        ):
+            yield Site(stack, prometheus, alertmanager)
         stack.stop()
         fatal_lines = stack.postgres.fatal_log_lines()
         stack.remove()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from devstack.pgbouncer import PgBouncer
 from tests.cli.command import Command, Done
 from tests.cli.conftest import Site
 from tests.waiting import wait_for
@@ -154,6 +158,32 @@ def test_a_request_that_waits_for_a_lock_names_who_holds_it(site: Site, run_unti
         assert lock["duration_ms"] >= 100
         assert trail["causes"][0]["title"].startswith("Waited for a lock held by request holds-the-lock, ")
         assert trail["causes"][0]["advice"] == "See what held it: reqtrail trace holds-the-lock"
+
+
+def test_a_task_that_waited_in_the_queue(site: Site, client: httpx.Client, run_until: Callable[..., Done]) -> None:
+    os.killpg(site.stack.worker.pid, signal.SIGSTOP)
+    try:
+        request_id = id_of(client.post("/api/v1/repositories/3/sync"))
+        arguments = ("trace", request_id, *site.application_logs, "--json")
+        run_until(has("request"), *arguments)
+    finally:
+        os.killpg(site.stack.worker.pid, signal.SIGCONT)
+    trail = run_until(has("request", "task"), *arguments, "--slow-ms", "1").json
+    [gap] = trail["gaps"]
+    assert gap["reason"] == "in the queue: commandcenter.sync_repository was not started yet"
+    [queue] = [cause for cause in trail["causes"] if cause["kind"] == "queue"]
+    assert queue["weight_ms"] == gap["duration_ms"] == trail["time_spent"]["queue_ms"]
+
+
+def test_through_pgbouncer_nothing_is_left_set(site: Site, client: httpx.Client, run: Command, tmp_path: Path) -> None:
+    request_id = id_of(client.get("/api/v1/repositories"))
+    with PgBouncer(tmp_path / "pgbouncer", site.stack.postgres.port, server_connections=1) as pooler:
+        dsn = f"postgresql://postgres@127.0.0.1:{pooler.port}/commandcenter"
+        assert kinds(run("trace", request_id, "--dsn", dsn, "--json").json) == ["database"]
+        assert run("doctor", "--dsn", dsn).code == 0
+        with psycopg.connect(dsn) as next_client:
+            asked = "SELECT current_setting('statement_timeout'), current_setting('default_transaction_read_only')"
+            assert next_client.execute(asked).fetchone() == ("0", "off")
 
 
 def test_exemplars_come_from_prometheus(site: Site, client: httpx.Client, run_until: Callable[..., Done]) -> None:

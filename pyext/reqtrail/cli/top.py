@@ -20,7 +20,7 @@ from reqtrail.cli.json_output import to_json
 from reqtrail.cli.output import console, print_plain
 from reqtrail.cli.sources import SourceError
 from reqtrail.cli.sources.costliest import Order, costliest
-from reqtrail.cli.sources.database import Requests, connected, shown
+from reqtrail.cli.sources.database import Requests, connected, reading, shown
 from reqtrail.cli.sources.in_flight import InFlight, in_flight
 from reqtrail.cli.timeline import milliseconds
 from reqtrail.cli.wording import counted, duration_text, shortened
@@ -117,7 +117,7 @@ def _look(wanted: _Wanted) -> _Seen:
 
 
 def _ask(dsn: str, wanted: _Wanted) -> tuple[list[InFlight], list[dict[str, Any]]]:
-    with connected(dsn) as connection:
+    with connected(dsn) as connection, reading(connection):
         requests = Requests(connection)
         rows = costliest(requests, wanted.window, wanted.order, wanted.limit)
         return in_flight(connection, requests), [dict(row) for row in rows]

@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 
 from reqtrail.cli.checks import Given, Result, skipped, verdict
 from reqtrail.cli.sources import SourceError
-from reqtrail.cli.sources.database import EXTENSION, Requests, connected, first_line, shown
+from reqtrail.cli.sources.database import EXTENSION, Requests, connected, first_line, reading, shown
 
 _OLDEST = 15
 _CHECKS = ("connection", "preloaded", "created", "rights", "records", "server log")
@@ -99,7 +99,7 @@ def _rights(part: str, connection: psycopg.Connection[DictRow]) -> Result:
 
 
 def _records(part: str, connection: psycopg.Connection[DictRow], requests: Requests, probe_id: str) -> Result:
-    with connection.transaction():
+    with reading(connection):
         connection.execute("SELECT set_config('pg_stat_requests.request_id', %s, true)", [probe_id])
         connection.execute("SELECT 1")
     rows = requests.rows_of(probe_id)

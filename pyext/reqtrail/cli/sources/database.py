@@ -33,19 +33,28 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def connected(dsn: str) -> Iterator[psycopg.Connection[DictRow]]:
-    """A connection that only reads, for as long as the block runs. Raises SourceError, also for what fails inside."""
+    """A connection for as long as the block runs. Raises SourceError, also for what the server refuses inside."""
     try:
         with psycopg.connect(
             dsn,
             autocommit=True,
             row_factory=dict_row,
+            prepare_threshold=None,  # a PgBouncer may stand between
             connect_timeout=_CONNECT_SECONDS,
             application_name="reqtrail",
-            options=f"-c statement_timeout={_STATEMENT_MS} -c default_transaction_read_only=on",
         ) as connection:
             yield connection
     except psycopg.Error as error:
         raise SourceError(first_line(error)) from error
+
+
+@contextmanager
+def reading(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+    """A transaction that only reads, and in which no statement runs for long. It leaves nothing set in the session."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_MS}")
+        yield
 
 
 class Requests:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from reqtrail.cli.sources import Found
-from reqtrail.cli.sources.database import Requests, connected, shown
+from reqtrail.cli.sources.database import Requests, connected, reading, shown
 from reqtrail.cli.sources.in_flight import InFlight, in_flight
 from reqtrail.cli.timeline import Event, StatementTotal
 from reqtrail.cli.wording import counted
@@ -30,7 +30,7 @@ class PostgresSource:
 
     def collect(self, request_id: str) -> Found:
         """Ask it. Views that its version of the extension lacks are named in the note. Raises SourceError."""
-        with connected(self._dsn) as connection:
+        with connected(self._dsn) as connection, reading(connection):
             requests = Requests(connection)
             rows = requests.rows_of(request_id)
             events = [
@@ -95,10 +95,11 @@ def _texts(connection: psycopg.Connection[DictRow], rows: Iterable[Mapping[str, 
     """The texts that pg_stat_statements has of these statements; none where it is not there or not to be read."""
     queryids = [row["queryid"] for row in rows]
     try:
-        found = connection.execute(
-            "SELECT queryid, min(query) AS query FROM pg_stat_statements WHERE queryid = ANY(%s) GROUP BY queryid",
-            [queryids],
-        ).fetchall()
+        with connection.transaction():  # a savepoint: what fails here ends nothing else
+            found = connection.execute(
+                "SELECT queryid, min(query) AS query FROM pg_stat_statements WHERE queryid = ANY(%s) GROUP BY queryid",
+                [queryids],
+            ).fetchall()
     except psycopg.Error:  # it is not created here, not loaded, or closed to this role
         return {}
     return {row["queryid"]: " ".join(row["query"].split()) for row in found}

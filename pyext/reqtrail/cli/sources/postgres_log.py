@@ -89,9 +89,9 @@ class RecordReader:
             # Lines of several backends come one record at a time: what is attached follows its record.
             if self._open is not None and self._open.pid == number:
                 self._label = header["label"]
-                self._open.attached[self._label] = _untabbed(header["text"])
+                self._open.attached[self._label] = header["text"]
             else:
-                self._label = None
+                yield from self.finish()
             return
         time = parse_moment(header["time"])
         yield from self.finish()
@@ -116,10 +116,6 @@ class RecordReader:
                 yield record
         elif len(self._csv) > _MAX_LINES_OF_RECORD:
             self._csv = []
-
-
-def _untabbed(text: str) -> str:
-    return text.removeprefix("\t")
 
 
 def _of_csv(text: str) -> LogRecord | None:
