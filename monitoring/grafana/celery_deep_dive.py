@@ -194,7 +194,7 @@ def _saturation() -> list[panels.Panel]:
             queries.over_time('max by (hostname) (celery_worker_up{job=~"$job"})', "{{hostname}}"),
         ),
         panels.over_time(
-            "Tasks that run",
+            "Tasks that run, by host",
             "Tasks that are running, by the host of the workers. As many as there are processes: the workers are full.",
             "short",
             queries.over_time('max by (instance) (celery_worker_tasks_active{job=~"$job"})', "{{instance}}"),

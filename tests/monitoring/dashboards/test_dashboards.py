@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -60,8 +61,8 @@ def test_ids_of_panels_and_rows_are_unique(name: str) -> None:
 
 
 @each
-def test_titles_of_panels_are_unique_in_their_row(name: str) -> None:
-    titles = [(panel["title"], panel["type"]) for panel in panels_of(load(name))]
+def test_titles_of_panels_are_unique(name: str) -> None:
+    titles = [panel["title"] for panel in panels_of(load(name))]
     assert len(titles) == len(set(titles))
 
 
@@ -173,6 +174,19 @@ def test_every_table_of_requests_links_each_id_to_its_log_lines() -> None:
         assert "%7C%20request_id%3D%5C%22${__value.raw}%5C%22" in logs["url"], panel["title"]
         assert "${__from}" in logs["url"], panel["title"]
         assert look_up["url"] == "/d/reqtrail-error-tracking?var-request_id=${__value.raw}&${__url_time_range}"
+
+
+def test_exemplars_open_the_log_lines_of_their_request() -> None:
+    destinations = provisioned()["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    assert {destination["name"] for destination in destinations} == {"request_id"}
+    assert not [destination for destination in destinations if "datasourceUid" in destination]  # would ask for a trace
+    [logs, look_up] = [destination["url"] for destination in destinations]
+    [panes] = parse_qs(urlsplit(logs).query)["panes"]
+    # Grafana takes $${...} in its files for ${...} itself.
+    [query] = json.loads(panes.replace("$${__value.raw}", "some-id"))["logs"]["queries"]
+    assert query["expr"] == '{service=~".+"} | request_id="some-id"'
+    assert query["datasource"] == {"type": "loki", "uid": "loki"}
+    assert look_up == "/d/reqtrail-error-tracking?var-request_id=$${__value.raw}"
 
 
 def test_percentiles_stand_beside_a_heatmap_and_have_exemplars() -> None:
