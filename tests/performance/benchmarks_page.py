@@ -42,7 +42,7 @@ def page(suites: Mapping[str, Sequence[BenchRow]]) -> str:
 
 def _line(row: BenchRow) -> str:
     peers = "<br>".join(f"{name}: {number(value)}" for name, value in row["peers"].items())
-    ratios = "<br>".join(ratio(row, value) for value in row["peers"].values())
+    ratios = "<br>".join(filter(None, (ratio(row, value) for value in row["peers"].values())))
     spread = f"{row['spread'] * 100:.0f} %"
     return f"| {row['name']} | {_goal(row)} | {_ours(row)} | {spread} | {peers or '-'} | {ratios or '-'} |"
 
