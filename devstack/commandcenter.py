@@ -59,11 +59,15 @@ class CommandCenter:
         self.api_port = free_port()
         app = "examples.commandcenter.api:app"
         self.api = self._python("api", "uvicorn", app, "--port", str(self.api_port), "--workers", str(API_WORKERS))
+        self.start_worker()
+        self.api.await_ready(lambda: accepts_connections(self.api_port), "uvicorn")
+        self.worker.await_ready(lambda: " ready." in self.worker.log_text(), "the Celery worker")
+
+    def start_worker(self) -> None:
+        """Start the Celery worker; again, when the one before has ended. It goes on with the log of that one."""
         celery_app = "examples.commandcenter.worker"
         concurrency = f"--concurrency={TASK_WORKERS}"
         self.worker = self._python("worker", "celery", "-A", celery_app, "worker", concurrency, "--loglevel=INFO")
-        self.api.await_ready(lambda: accepts_connections(self.api_port), "uvicorn")
-        self.worker.await_ready(lambda: " ready." in self.worker.log_text(), "the Celery worker")
 
     def _create_database(self) -> None:
         with self.postgres.connect() as connection:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import redis
 
-from devstack.commandcenter import API_WORKERS, CommandCenter
+from devstack.commandcenter import API_WORKERS, TASK_WORKERS, CommandCenter
 from devstack.postgres_tree import REPOSITORY
 from tests.soak import invariants
 from tests.soak.disturbances import DISTURBANCES, Disturbance, children
@@ -44,8 +44,7 @@ class Soak:
         """Let each disturbance happen once, in some order, and check after each. Returns what does not hold."""
         for disturbance in self._chance.sample(DISTURBANCES, len(DISTURBANCES)):
             time.sleep(_CALM_SECONDS)
-            self._disturb(disturbance)
-            found = self.check()
+            found = self._disturb(disturbance) or self.check()
             if found:
                 return [f"after {disturbance.name}: {what}" for what in found]
         return []
@@ -68,20 +67,32 @@ class Soak:
         self._load.go_on()
         return found
 
-    def _disturb(self, disturbance: Disturbance) -> None:
+    def _disturb(self, disturbance: Disturbance) -> list[str]:
+        """Let it happen, and wait until all works again. Returns what does not."""
         self.happened[disturbance.name] += 1
         begin = time.monotonic()
         disturbance.happen(self._stack, self._chance)
-        wait_for(self._works, _RECOVERY_SECONDS)
+        try:
+            wait_for(self._works, _RECOVERY_SECONDS)
+        except TimeoutError:
+            return [f"requests or tasks still fail after {_RECOVERY_SECONDS} s"]
         end = time.monotonic()
         self._disturbed.windows.append((begin, end))
         self._disturbed.api_workers_killed += disturbance.kills_api_worker
         self._disturbed.task_processes_killed += disturbance.kills_task_process
         if disturbance.forgets:
             self._disturbed.remembers_since = end
+        return []
 
     def _works(self) -> bool:
-        """Whether the API answers every time, and a task is run to its end."""
+        """Whether the API answers every time, and a task is run to its end.
+
+        A Celery worker may end by itself when its broker goes away while it has tasks (kombu fails to put them back):
+        it is started again, as an init system would do.
+        """
+        if not self._stack.worker.running():
+            self._disturbed.task_processes_killed += TASK_WORKERS
+            self._stack.start_worker()
         return all(self._load.probe(LIST) for _ in range(2 * API_WORKERS)) and self._a_task_runs()
 
     def _a_task_runs(self) -> bool:

@@ -69,5 +69,5 @@ DISTURBANCES = [
     Disturbance("a process of the Celery worker is killed", _kill_task_process, kills_task_process=True),
     Disturbance("a PostgreSQL backend is killed", _kill_backend, forgets=True),
     Disturbance("Redis is restarted", _restart_redis),
-    Disturbance("PostgreSQL is restarted", _restart_postgres, forgets=True),
+    Disturbance("PostgreSQL is restarted", _restart_postgres),
 ]

@@ -111,18 +111,22 @@ class Memory:
     """The memory of processes that live all along."""
 
     def __init__(self) -> None:
-        self._first: dict[int, int] = {}
+        self._seen: set[int] = set()
+        self._settled: dict[int, int] = {}
 
     def grew(self, pids: Iterable[int]) -> list[str]:
-        """Which of them take notably more than when they were first looked at."""
+        """Which of them take notably more than when they were looked at for the second time: at the first they may
+        still be starting.
+        """
         found = []
         for pid in pids:
             now = _resident_kb(pid)
-            if now is None:
+            if now is None or pid not in self._seen:
+                self._seen.add(pid)
                 continue
-            first = self._first.setdefault(pid, now)
-            if now > first * _MEMORY_FACTOR + _MEMORY_SLACK_KB:
-                found.append(f"process {pid} takes {now} kB, and took {first} kB")
+            settled = self._settled.setdefault(pid, now)
+            if now > settled * _MEMORY_FACTOR + _MEMORY_SLACK_KB:
+                found.append(f"process {pid} takes {now} kB, and took {settled} kB")
         return found
 
 
