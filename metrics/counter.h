@@ -19,26 +19,45 @@ inline void AddToDouble(std::atomic<std::uint64_t>& bits, double amount) noexcep
   }
 }
 
+/// The first word of each series' cells: a number that no other series has had, or 0 when it was removed. A handle
+/// remembers it, and so notices that its series is gone, and that the cells may be another one's by now.
+struct CellLife {
+  std::atomic<std::uint64_t> number;
+
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+
+  /// What a handle made now remembers.
+  [[nodiscard]] std::uint64_t Remembered() const noexcept {
+    const std::uint64_t life = number.load(std::memory_order_acquire);
+    return life == 0 ? kNever : life;
+  }
+  [[nodiscard]] bool Is(std::uint64_t remembered) const noexcept {
+    return number.load(std::memory_order_relaxed) == remembered;
+  }
+};
+
 /// A counter's cells in the shared segment; all zero is 0. Whole amounts and the rest are kept apart, so that the usual
 /// increment is one fetch_add and stays exact beyond 2^53.
 struct CounterCell {
+  CellLife life;
   std::atomic<std::uint64_t> whole;
   std::atomic<std::uint64_t> fraction_bits;
   ExemplarSlot exemplar;
 };
 
 /// A counter of the segment. It is a pointer into the mapping: cheap to copy, valid while its Segment lives. Any thread
-/// and process may use it at any time; nothing here allocates, locks or throws. A default-constructed handle counts
-/// nothing.
+/// and process may use it at any time; nothing here allocates, locks or throws. A default-constructed handle, and one
+/// whose series was removed, count nothing.
 class CounterHandle {
  public:
   CounterHandle() = default;
-  explicit CounterHandle(CounterCell* cell) noexcept : cell_(cell) {}
+  explicit CounterHandle(CounterCell* cell) noexcept
+      : cell_(cell), life_(cell == nullptr ? 0 : cell->life.Remembered()) {}
 
   /// Adds `amount`. A negative amount and NaN are refused: nothing changes, false is returned.
   bool Inc(double amount = 1) const noexcept {
     if (!(amount >= 0)) return false;
-    if (cell_ != nullptr) Add(*cell_, amount);
+    if (IsCurrent()) Add(*cell_, amount);
     return true;
   }
 
@@ -47,7 +66,7 @@ class CounterHandle {
   template <typename ExemplarText>
   bool Inc(double amount, const ExemplarText& exemplar) const noexcept {
     if (!Inc(amount)) return false;
-    if (cell_ != nullptr) StoreExemplar(cell_->exemplar, amount, exemplar);
+    if (IsCurrent()) StoreExemplar(cell_->exemplar, amount, exemplar);
     return true;
   }
 
@@ -60,6 +79,8 @@ class CounterHandle {
   /// REQUIRES: the handle is not empty.
   [[nodiscard]] const ExemplarSlot& exemplar() const noexcept { return cell_->exemplar; }
 
+  /// Whether it has a series, which was not removed.
+  [[nodiscard]] bool IsCurrent() const noexcept { return cell_ != nullptr && cell_->life.Is(life_); }
   explicit operator bool() const noexcept { return cell_ != nullptr; }
   bool operator==(const CounterHandle&) const = default;
 
@@ -77,6 +98,7 @@ class CounterHandle {
   }
 
   CounterCell* cell_ = nullptr;
+  std::uint64_t life_ = 0;
 };
 
 }  // namespace reqtrail

@@ -1,6 +1,7 @@
 #include "metrics/entries.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace reqtrail {
@@ -21,6 +22,11 @@ std::uint64_t OwnFamilyBytes(const FamilySpec& spec) noexcept {
   return AlignUp(sizeof(FamilyEntry) + spec.bounds.size_bytes() + spec.name.size() + spec.help.size() +
                      PackedBytes(spec.label_names),
                  kEntryAlign);
+}
+
+std::uint64_t UnixNanoseconds() noexcept {
+  return static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
 std::vector<std::string_view> DefaultLabelValues(const FamilySpec& spec) {
@@ -54,21 +60,29 @@ void WriteFamily(const FamilySpec& spec, std::uint64_t hash, std::uint64_t offse
   text = Put(spec.name.data(), spec.name.size(), text);
   text = Put(spec.help.data(), spec.help.size(), text);
   PackTexts(spec.label_names, text);
-  WriteSeries(offset, 0, DefaultLabelValues(spec), CellsBytes(spec.type, spec.bounds.size()), at + own_bytes);
+  std::byte* default_series = at + own_bytes;
+  WriteSeries(offset, 0, DefaultLabelValues(spec), CellsBytes(spec.type, spec.bounds.size()), default_series);
+  LifeOf(*reinterpret_cast<SeriesEntry*>(default_series)).number.store(kDefaultLife, std::memory_order_relaxed);
 }
 
 void WriteSeries(std::uint64_t family, std::uint64_t hash, std::span<const std::string_view> label_values,
                  std::size_t cells, std::byte* at) noexcept {
-  const std::size_t packed = PackedBytes(label_values);
   auto& series = *reinterpret_cast<SeriesEntry*>(at);
-  series.head = {
-      .kind = EntryKind::kSeries, .bytes = static_cast<std::uint32_t>(SeriesBytes(label_values, cells)), .hash = hash};
+  series.head.kind = EntryKind::kSeries;
+  series.head.bytes = static_cast<std::uint32_t>(SeriesBytes(label_values, cells));
   series.family = family;
-  series.label_count = static_cast<std::uint32_t>(label_values.size());
-  series.label_values_bytes = static_cast<std::uint32_t>(packed);
-  series.cells_offset = static_cast<std::uint32_t>(AlignUp(sizeof(SeriesEntry) + packed, kEntryAlign));
+  series.cells_offset =
+      static_cast<std::uint32_t>(AlignUp(sizeof(SeriesEntry) + PackedBytes(label_values), kEntryAlign));
   series.cells_bytes = static_cast<std::uint32_t>(cells);
-  PackTexts(label_values, at + sizeof(SeriesEntry));
+  RewriteSeries(series, hash, label_values);
+}
+
+void RewriteSeries(SeriesEntry& series, std::uint64_t hash, std::span<const std::string_view> label_values) noexcept {
+  series.head.hash = hash;
+  series.label_count = static_cast<std::uint32_t>(label_values.size());
+  series.label_values_bytes = static_cast<std::uint32_t>(PackedBytes(label_values));
+  series.created_unix_ns = UnixNanoseconds();
+  PackTexts(label_values, reinterpret_cast<std::byte*>(&series + 1));
 }
 
 bool Agrees(const FamilyEntry& family, const FamilySpec& spec) noexcept {
@@ -104,9 +118,9 @@ bool PackedEquals(std::string_view packed, std::span<const std::string_view> tex
   return packed.empty();
 }
 
-std::optional<std::vector<std::string_view>> UnpackTexts(std::string_view packed, std::size_t count) {
+std::optional<std::vector<std::string_view>> UnpackTexts(std::string_view packed) {
   std::vector<std::string_view> texts;
-  while (texts.size() < count) {
+  while (!packed.empty()) {
     Length length = 0;
     if (packed.size() < sizeof(length)) return std::nullopt;
     std::memcpy(&length, packed.data(), sizeof(length));
@@ -115,7 +129,12 @@ std::optional<std::vector<std::string_view>> UnpackTexts(std::string_view packed
     texts.push_back(packed.substr(0, length));
     packed.remove_prefix(length);
   }
-  if (!packed.empty()) return std::nullopt;
+  return texts;
+}
+
+std::optional<std::vector<std::string_view>> UnpackTexts(std::string_view packed, std::size_t count) {
+  std::optional<std::vector<std::string_view>> texts = UnpackTexts(packed);
+  if (texts && texts->size() != count) return std::nullopt;
   return texts;
 }
 
@@ -144,6 +163,8 @@ std::byte* CellsOf(const SeriesEntry& series) noexcept {
   auto* entry = reinterpret_cast<std::byte*>(const_cast<SeriesEntry*>(&series));
   return entry + series.cells_offset;
 }
+
+CellLife& LifeOf(const SeriesEntry& series) noexcept { return *reinterpret_cast<CellLife*>(CellsOf(series)); }
 
 void TextHash::Add(std::uint64_t word) noexcept {
   state_ = (state_ ^ word) * 0xff51afd7ed558ccdU;

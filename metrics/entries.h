@@ -36,6 +36,9 @@ void WriteFamily(const FamilySpec& spec, std::uint64_t hash, std::uint64_t offse
 void WriteSeries(std::uint64_t family, std::uint64_t hash, std::span<const std::string_view> label_values,
                  std::size_t cells, std::byte* at) noexcept;
 
+/// The same for storage that was a series of the same family before, and has room for these label values.
+void RewriteSeries(SeriesEntry& series, std::uint64_t hash, std::span<const std::string_view> label_values) noexcept;
+
 /// Whether an existing family has the type, labels and bounds of this one. The help text may differ.
 [[nodiscard]] bool Agrees(const FamilyEntry& family, const FamilySpec& spec) noexcept;
 
@@ -48,7 +51,10 @@ std::byte* PackTexts(std::span<const std::string_view> texts, std::byte* to) noe
 /// Whether `packed` is exactly what PackTexts would write.
 [[nodiscard]] bool PackedEquals(std::string_view packed, std::span<const std::string_view> texts) noexcept;
 
-/// The `count` texts, as views of `packed`; nothing if it does not hold exactly so many.
+/// The texts, as views of `packed`; nothing if it is no sequence of texts.
+[[nodiscard]] std::optional<std::vector<std::string_view>> UnpackTexts(std::string_view packed);
+
+/// The same; nothing also if it does not hold exactly `count` texts.
 [[nodiscard]] std::optional<std::vector<std::string_view>> UnpackTexts(std::string_view packed, std::size_t count);
 
 /// The parts of an entry, as views of the mapping. REQUIRES: the entry was checked by Segment::FamilyAt or SeriesAt.
@@ -60,6 +66,7 @@ std::byte* PackTexts(std::span<const std::string_view> texts, std::byte* to) noe
 
 /// A series' cells. Entries are read-only to readers; their cells are the one part that everybody may write.
 [[nodiscard]] std::byte* CellsOf(const SeriesEntry& series) noexcept;
+[[nodiscard]] CellLife& LifeOf(const SeriesEntry& series) noexcept;
 
 /// A 64-bit hash of a sequence of texts, their borders included.
 class TextHash {

@@ -85,22 +85,24 @@ GaugeHandle& GaugeHandle::operator=(const GaugeHandle& other) noexcept {
   if (this == &other) return *this;
   segment_ = other.segment_;
   cell_ = other.cell_;
+  life_ = other.life_;
   mode_ = other.mode_;
   part_.store(other.part_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   return *this;
 }
 
 GaugePart* GaugeHandle::OwnPart() const noexcept {
+  if (!IsCurrent()) return nullptr;
   GaugePart* part = part_.load(std::memory_order_relaxed);
   if (part != nullptr && part->owner.load(std::memory_order_relaxed) == OwnProcessToken()) return part;
-  part = cell_ == nullptr ? nullptr : GaugeParts(*segment_, *cell_, mode_).FindOrMake();
+  part = GaugeParts(*segment_, *cell_, mode_).FindOrMake();
   part_.store(part, std::memory_order_relaxed);
   return part;
 }
 
 void GaugeHandle::Set(double value) const noexcept {
   if (mode_ == GaugeMode::kShared) {
-    if (cell_ != nullptr) Store(cell_->shared_bits, value);
+    if (IsCurrent()) Store(cell_->shared_bits, value);
     return;
   }
   GaugePart* part = OwnPart();
@@ -112,7 +114,7 @@ void GaugeHandle::Set(double value) const noexcept {
 
 void GaugeHandle::Add(double amount) const noexcept {
   if (mode_ == GaugeMode::kShared) {
-    if (cell_ != nullptr) AddToDouble(cell_->shared_bits, amount);
+    if (IsCurrent()) AddToDouble(cell_->shared_bits, amount);
     return;
   }
   GaugePart* part = OwnPart();

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "metrics/counter.h"
 #include "metrics/process_token.h"
 
 namespace reqtrail {
@@ -52,6 +53,7 @@ inline constexpr std::uint64_t kGaugePartTaken = std::uint64_t{1} << 63U;
 
 /// A gauge's cells in the shared segment; all zero is a gauge that nobody has touched.
 struct GaugeCell {
+  CellLife life;
   std::atomic<std::uint64_t> first_part;  ///< an offset; parts are only ever put in front
   std::atomic<std::uint64_t> shared_bits;
   /// Modes min, max and mostrecent: what is kept of parts taken over. The bits are inverted, so that zero is none.
@@ -70,15 +72,15 @@ class Liveness {
 
 /// A gauge of the segment, valid while its Segment lives. Any thread and process may use it, children after fork too: a
 /// child writes to a part of its own, which begins at 0. The first use in a process finds that part; from then on
-/// nothing here allocates, locks or throws. A default-constructed handle does nothing, and neither does one for whose
-/// part there is no room (which counts as a dropped series).
+/// nothing here allocates, locks or throws. A default-constructed handle does nothing, and neither do one whose series
+/// was removed and one for whose part there is no room (which counts as a dropped series).
 class GaugeHandle {
  public:
   using Sample = std::pair<std::optional<std::uint32_t>, double>;  ///< the pid for modes all and liveall, the value
 
   GaugeHandle() = default;
   GaugeHandle(Segment* segment, GaugeCell* cell, GaugeMode mode) noexcept
-      : segment_(segment), cell_(cell), mode_(mode) {}
+      : segment_(segment), cell_(cell), life_(cell == nullptr ? 0 : cell->life.Remembered()), mode_(mode) {}
   GaugeHandle(const GaugeHandle& other) noexcept { *this = other; }
   GaugeHandle& operator=(const GaugeHandle& other) noexcept;
   ~GaugeHandle() = default;
@@ -99,6 +101,8 @@ class GaugeHandle {
     return cell_ == nullptr || (cell_->first_part.load() == 0 && cell_->shared_bits.load() == 0);
   }
   [[nodiscard]] GaugeMode mode() const noexcept { return mode_; }
+  /// Whether it has a series, which was not removed.
+  [[nodiscard]] bool IsCurrent() const noexcept { return cell_ != nullptr && cell_->life.Is(life_); }
   explicit operator bool() const noexcept { return cell_ != nullptr; }
   [[nodiscard]] bool SameAs(const GaugeHandle& other) const noexcept { return cell_ == other.cell_; }
 
@@ -107,6 +111,7 @@ class GaugeHandle {
 
   Segment* segment_ = nullptr;
   GaugeCell* cell_ = nullptr;
+  std::uint64_t life_ = 0;
   GaugeMode mode_ = GaugeMode::kLiveSum;
   mutable std::atomic<GaugePart*> part_{nullptr};  ///< the part used last; it is ours if it says so
 };

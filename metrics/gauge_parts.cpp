@@ -1,37 +1,15 @@
 #include "metrics/gauge_parts.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <bit>
+
+#include "metrics/threads_lock.h"
 
 namespace reqtrail {
 namespace {
 
 // Mode all shows the ended processes too: so many of them are kept before their parts are used again.
 constexpr std::uint32_t kKeptParts = 64;
-
-// The lock of this process' threads. It holds the pid of who has it: a child that finds its parent's pid, copied in the
-// middle of a look-up, takes it.
-class ThreadsLock {
- public:
-  ThreadsLock() noexcept {
-    std::int64_t seen = 0;
-    while (!holder_.compare_exchange_weak(seen, self_, std::memory_order_acquire)) {
-      if (seen != self_) continue;
-      ::sched_yield();
-      seen = 0;
-    }
-  }
-  ThreadsLock(const ThreadsLock&) = delete;
-  ThreadsLock& operator=(const ThreadsLock&) = delete;
-  ~ThreadsLock() { holder_.store(0, std::memory_order_release); }
-
- private:
-  static inline std::atomic<std::int64_t> holder_{0};
-  std::int64_t self_ = ::getpid();
-};
 
 }  // namespace
 
@@ -61,7 +39,8 @@ GaugePart* GaugeParts::TakeOver(ProcessToken self) noexcept {
     const std::uint64_t owner = part.owner.load(std::memory_order_acquire);
     const ProcessToken process = owner & ~kGaugePartTaken;
     const bool had_our_pid = PidOf(process) == PidOf(self);  // two samples must not have the same pid
-    if (!had_our_pid && (!may_take_any || IsAlive(process))) return;
+    const bool is_free = owner == 0;                         // of a gauge that was removed
+    if (!is_free && !had_our_pid && (!may_take_any || IsAlive(process))) return;
     if (TakeOver(part, owner, self)) taken = &part;
   });
   return taken;

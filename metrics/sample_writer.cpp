@@ -79,6 +79,12 @@ void SampleWriter::Write(std::string_view suffix, std::uint64_t value, std::opti
   out_ += '\n';
 }
 
+void SampleWriter::WriteTime(std::string_view suffix, std::uint64_t unix_ns) {
+  if (!Begin(suffix, std::nullopt)) return;
+  AppendSeconds(out_, unix_ns);
+  out_ += '\n';
+}
+
 void SampleWriter::Write(std::string_view suffix, double value, const ExemplarSlot& exemplar) {
   if (!Begin(suffix, std::nullopt)) return;
   AppendNumber(out_, value);

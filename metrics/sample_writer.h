@@ -39,6 +39,9 @@ class SampleWriter {
   void Write(std::string_view suffix, double value, std::optional<SampleLabel> extra = std::nullopt);
   void Write(std::string_view suffix, std::uint64_t value, std::optional<SampleLabel> extra = std::nullopt);
 
+  /// The same with a Unix time in seconds as the value.
+  void WriteTime(std::string_view suffix, std::uint64_t unix_ns);
+
   /// The same with the exemplar that the slot holds, in OpenMetrics.
   void Write(std::string_view suffix, double value, const ExemplarSlot& exemplar);
   void Write(std::string_view suffix, std::uint64_t value, SampleLabel extra, const ExemplarSlot& exemplar);

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "metrics/entries.h"
 #include "metrics/names.h"
+#include "metrics/registration.h"
 
 namespace reqtrail {
 namespace {
@@ -26,7 +29,7 @@ std::optional<std::string> SpecFault(const FamilySpec& spec) {
     return "Reserved metric name: " + std::string(spec.name);
   }
   const bool is_histogram = spec.type == MetricType::kHistogram;
-  if (auto fault = LabelNamesFault(spec.label_names, is_histogram ? "le" : "")) return fault;
+  if (auto fault = LabelNamesFault(spec.label_names, ReservedLabel(spec.type))) return fault;
   if (is_histogram) {
     if (auto fault = BoundsFault(spec.bounds)) return fault;
     if (spec.bounds.size() > kMaxBounds) return "More than 1000 buckets: " + std::string(spec.name);
@@ -69,13 +72,13 @@ CounterHandle Family::Counter(std::span<const std::string_view> label_values) co
 }
 
 GaugeHandle Family::Gauge(std::span<const std::string_view> label_values) const noexcept {
-  if (segment_ == nullptr || type_ != MetricType::kGauge) return {};
+  if (segment_ == nullptr || (type_ != MetricType::kGauge && type_ != MetricType::kStateSet)) return {};
   std::byte* cells = segment_->FindOrMakeCells(*this, label_values);
   return {segment_, reinterpret_cast<GaugeCell*>(cells), gauge_mode_};
 }
 
 HistogramHandle Family::Histogram(std::span<const std::string_view> label_values) const noexcept {
-  if (segment_ == nullptr || type_ != MetricType::kHistogram) return {};
+  if (segment_ == nullptr || (type_ != MetricType::kHistogram && type_ != MetricType::kSummary)) return {};
   return HistogramAt(segment_->FindOrMakeCells(*this, label_values));
 }
 
@@ -91,13 +94,29 @@ bool Family::IsOverflow(const HistogramHandle& histogram) const noexcept {
   return label_count_ > 0 && histogram.SameAs(HistogramAt(default_cells_));
 }
 
+Result<bool> Family::SetInfo(std::span<const std::string_view> label_values, std::span<const Pair> pairs) const {
+  std::vector<std::string_view> texts;
+  for (const auto& [name, value] : pairs) texts.insert(texts.end(), {name, value});
+  std::string packed(PackedBytes(texts), '\0');
+  PackTexts(texts, reinterpret_cast<std::byte*>(packed.data()));
+  std::vector<std::string_view> values(label_values.begin(), label_values.end());
+  values.emplace_back(packed);
+  return segment_->SetInfo(*this, values);
+}
+
+Result<std::uint64_t> Family::Remove(std::span<const std::optional<std::string_view>> label_values) const {
+  if (segment_ == nullptr || label_count_ == 0) return std::uint64_t{0};
+  return segment_->Remove(*this, label_values);
+}
+
 Result<std::unique_ptr<Segment>> Segment::Open(const SegmentOptions& options) {
   Result<SegmentFile> file = SegmentFile::Open(options);
   if (!file.ok()) return file.error();
-  return std::make_unique<Segment>(std::move(file).value());
+  return std::make_unique<Segment>(std::move(file).value(), options.rest_of_removed);
 }
 
-Segment::Segment(SegmentFile file) noexcept : file_(std::move(file)), constants_(file_.header().constants) {}
+Segment::Segment(SegmentFile file, std::chrono::nanoseconds rest_of_removed) noexcept
+    : file_(std::move(file)), rest_of_removed_(rest_of_removed), constants_(file_.header().constants) {}
 
 std::uint64_t Segment::series_dropped() const noexcept {
   return file_.header().series_dropped.load(std::memory_order_relaxed);
@@ -147,28 +166,42 @@ const SeriesEntry* Segment::SeriesAt(std::uint64_t offset) const noexcept {
   return fits ? series : nullptr;
 }
 
-template <typename Matches, typename Make>
-Segment::Found Segment::FindOrInsert(std::uint64_t hash, Matches matches, Make make) noexcept {
+template <typename Matches>
+std::optional<std::uint64_t> Segment::FindSlot(std::uint64_t hash, Matches matches) const noexcept {
   const std::uint64_t mask = constants_.table_slots - 1;
   const std::uint64_t tag = hash >> 32U;
-  Space made;
   for (std::uint64_t probe = 0; probe <= mask; ++probe) {
-    std::atomic<std::uint64_t>& slot = Slot((hash + probe) & mask);
-    std::uint64_t value = slot.load(std::memory_order_acquire);
-    if (value == 0) {
-      if (made.offset == 0) made = make();
-      if (made.offset == 0) return {.fault = made.fault, .os_error = made.os_error};
-      const std::uint64_t published = (tag << 32U) | (made.offset / kEntryAlign);
-      if (slot.compare_exchange_strong(value, published, std::memory_order_acq_rel, std::memory_order_acquire)) {
-        return {.entry = EntryAt(made.offset), .inserted = true};
-      }
-    }
-    if (value >> 32U == tag) {
-      const EntryHead* entry = Resolve(value);
-      if (entry != nullptr && matches(*entry)) return {.entry = entry};
-    }
+    const std::uint64_t index = (hash + probe) & mask;
+    const std::uint64_t value = Slot(index).load(std::memory_order_acquire);
+    if (value == 0) return std::nullopt;
+    if (value >> 32U != tag) continue;
+    const EntryHead* entry = Resolve(value);
+    if (entry != nullptr && entry->hash == hash && matches(*entry)) return index;
   }
-  return {};
+  return std::nullopt;
+}
+
+template <typename Matches, typename Make>
+Segment::Found Segment::FindOrInsert(std::uint64_t hash, Matches matches, Make make) noexcept {
+  if (const auto slot = FindSlot(hash, matches)) {
+    if (const EntryHead* entry = Resolve(Slot(*slot).load(std::memory_order_acquire))) return {.entry = entry};
+  }
+  Registration registration(*this);
+  if (!registration.is_held()) return {.fault = MetricsFault::kSystem, .os_error = ETIMEDOUT};
+  return FindOrInsert(registration, hash, matches, make);
+}
+
+template <typename Matches, typename Make>
+Segment::Found Segment::FindOrInsert(Registration& registration, std::uint64_t hash, Matches matches,
+                                     Make make) noexcept {
+  if (const auto slot = FindSlot(hash, matches)) return {.entry = Resolve(Slot(*slot).load(std::memory_order_relaxed))};
+  const Space made = make(registration);
+  if (made.offset == 0) return {.fault = made.fault, .os_error = made.os_error};
+  const EntryHead* entry = EntryAt(made.offset);
+  if (entry == nullptr || !registration.Publish(hash, made.offset)) return {};
+  SegmentHeader& header = file_.header();
+  (entry->kind == EntryKind::kFamily ? header.families : header.series).fetch_add(1, std::memory_order_relaxed);
+  return {.entry = entry};
 }
 
 Segment::Space Segment::Allocate(std::uint64_t bytes) noexcept {
@@ -204,33 +237,109 @@ std::byte* Segment::UsableCells(const Family& family, const SeriesEntry* series)
                                                                                                : nullptr;
 }
 
+// The labels of a series that is looked for or made.
+struct Segment::LabelSet {
+  const Family& family;
+  std::span<const std::string_view> values;
+  std::uint64_t hash = 0;
+
+  LabelSet(const Segment& segment, const Family& of, std::span<const std::string_view> label_values) noexcept
+      : family(of), values(label_values) {
+    TextHash hasher(segment.constants_.hash_seed);
+    hasher.Add(family.offset_);
+    for (const std::string_view value : values) hasher.Add(value);
+    hash = hasher.Finish();
+  }
+
+  [[nodiscard]] bool Is(const SeriesEntry* series) const noexcept {
+    return series != nullptr && series->family == family.offset_ && PackedEquals(PackedLabelValues(*series), values) &&
+           !LifeOf(*series).Is(0);
+  }
+};
+
+Segment::Space Segment::MakeSeries(Registration& registration, const LabelSet& labels) noexcept {
+  if (series() >= constants_.max_series || PackedBytes(labels.values) > kMaxLabelValuesBytes) return {};
+  const std::size_t cells = CellsBytes(labels.family.type_, labels.family.bounds_.size());
+  Space space;
+  if (const FamilyEntry* family = FamilyAt(labels.family.offset_)) {
+    space.offset = registration.Reuse(const_cast<FamilyEntry&>(*family), labels.hash, labels.values);
+  }
+  if (space.offset == 0) {
+    space = Allocate(SeriesBytes(labels.values, cells));
+    if (space.offset != 0) {
+      WriteSeries(labels.family.offset_, labels.hash, labels.values, cells, file_.At(space.offset));
+    }
+  }
+  if (const SeriesEntry* series = SeriesAt(space.offset)) {
+    LifeOf(*series).number.store(registration.NewLife(), std::memory_order_release);
+  }
+  return space;
+}
+
 std::byte* Segment::FindOrMakeCells(const Family& family, std::span<const std::string_view> values) noexcept {
   if (values.size() != family.label_count_) return nullptr;
   if (values.empty()) return family.default_cells_;
-
-  TextHash hasher(constants_.hash_seed);
-  hasher.Add(family.offset_);
-  for (const std::string_view value : values) hasher.Add(value);
-  const std::uint64_t hash = hasher.Finish();
-
-  const auto matches = [&](const EntryHead& entry) {
-    if (entry.kind != EntryKind::kSeries || entry.hash != hash) return false;
-    const SeriesEntry* series = SeriesAt(OffsetOf(entry));
-    return series != nullptr && series->family == family.offset_ && PackedEquals(PackedLabelValues(*series), values);
-  };
-  const auto make = [&]() -> Space {
-    if (series() >= constants_.max_series || PackedBytes(values) > kMaxLabelValuesBytes) return {};
-    const std::size_t cells = CellsBytes(family.type_, family.bounds_.size());
-    const Space space = Allocate(SeriesBytes(values, cells));
-    if (space.offset != 0) WriteSeries(family.offset_, hash, values, cells, file_.At(space.offset));
-    return space;
-  };
-  const Found found = FindOrInsert(hash, matches, make);
-  if (found.inserted) file_.header().series.fetch_add(1, std::memory_order_relaxed);
+  const LabelSet labels(*this, family, values);
+  const Found found = FindOrInsert(
+      labels.hash, [&](const EntryHead& entry) { return labels.Is(SeriesAt(OffsetOf(entry))); },
+      [&](Registration& registration) { return MakeSeries(registration, labels); });
   std::byte* cells = found.entry == nullptr ? nullptr : UsableCells(family, SeriesAt(OffsetOf(*found.entry)));
   if (cells != nullptr) return cells;
   file_.header().series_dropped.fetch_add(1, std::memory_order_relaxed);
   return family.default_cells_;
+}
+
+Result<bool> Segment::SetInfo(const Family& family, std::span<const std::string_view> values) {
+  if (family.type_ != MetricType::kInfo || values.size() != family.label_count_) {
+    return MetricsError{.fault = MetricsFault::kInvalid, .message = "Incorrect label count"};
+  }
+  const LabelSet labels(*this, family, values);
+  const auto matches = [&](const EntryHead& entry) { return labels.Is(SeriesAt(OffsetOf(entry))); };
+  Registration registration(*this);
+  const FamilyEntry* entry = FamilyAt(family.offset_);
+  if (!registration.is_held() || entry == nullptr) return NoRoom(MetricsFault::kSystem, ETIMEDOUT, path());
+  const Found found =
+      FindOrInsert(registration, labels.hash, matches, [&](Registration& held) { return MakeSeries(held, labels); });
+  if (found.entry == nullptr) return NoRoom(found.fault, found.os_error, path());
+  const std::size_t own_labels = PackedBytes(values.first(values.size() - 1));
+  registration.RemoveWhere(const_cast<FamilyEntry&>(*entry), [&](const SeriesEntry& series) {
+    return &series.head != found.entry &&
+           PackedLabelValues(series).substr(0, own_labels) ==
+               PackedLabelValues(*SeriesAt(OffsetOf(*found.entry))).substr(0, own_labels);
+  });
+  return true;
+}
+
+Result<std::uint64_t> Segment::Remove(const Family& family, std::span<const std::optional<std::string_view>> values) {
+  Registration registration(*this);
+  const FamilyEntry* entry = FamilyAt(family.offset_);
+  if (!registration.is_held() || entry == nullptr) {
+    return MetricsError{.fault = MetricsFault::kSystem,
+                        .os_error = ETIMEDOUT,
+                        .message = "somebody else keeps the registration lock of " + path()};
+  }
+  auto& changed = const_cast<FamilyEntry&>(*entry);
+  std::vector<std::string_view> all;
+  for (const std::optional<std::string_view>& value : values) {
+    if (value) all.push_back(*value);
+  }
+  if (all.size() == family.label_count_) {
+    const LabelSet labels(*this, family, all);
+    const auto slot = FindSlot(labels.hash, [&](const EntryHead& head) { return labels.Is(SeriesAt(OffsetOf(head))); });
+    if (!slot) return std::uint64_t{0};
+    const EntryHead* found = Resolve(Slot(*slot).load(std::memory_order_relaxed));
+    registration.Remove(*slot, changed, const_cast<SeriesEntry&>(*SeriesAt(OffsetOf(*found))));
+    return std::uint64_t{1};
+  }
+  if (all.empty()) {
+    registration.Reset(family.type_, family.default_cells_, CellsBytes(family.type_, family.bounds_.size()));
+  }
+  return registration.RemoveWhere(changed, [&](const SeriesEntry& series) {
+    const auto own = UnpackTexts(PackedLabelValues(series), series.label_count);
+    if (!own || own->size() < values.size()) return false;
+    return std::ranges::equal(values, std::span(*own).first(values.size()),
+                              [](const auto& wanted, std::string_view is) { return !wanted || *wanted == is; });
+  });
 }
 
 Result<Family> Segment::Bind(const FamilyEntry& entry) {
@@ -252,23 +361,26 @@ Result<Family> Segment::GetOrCreateFamily(const FamilySpec& spec) {
   if (checked.type == MetricType::kCounter && checked.name.ends_with(kTotal)) checked.name.remove_suffix(kTotal.size());
   if (auto fault = SpecFault(checked))
     return MetricsError{.fault = MetricsFault::kInvalid, .message = std::move(*fault)};
+  std::vector<std::string_view> info_labels(checked.label_names.begin(), checked.label_names.end());
+  if (checked.type == MetricType::kInfo) {
+    info_labels.push_back(kInfoPairsLabel);
+    checked.label_names = info_labels;
+  }
 
   TextHash hasher(constants_.hash_seed);
   hasher.Add(checked.name);
   const std::uint64_t hash = hasher.Finish();
   const auto matches = [&](const EntryHead& entry) {
-    if (entry.kind != EntryKind::kFamily || entry.hash != hash) return false;
     const FamilyEntry* family = FamilyAt(OffsetOf(entry));
     return family != nullptr && FamilyName(*family) == checked.name;
   };
-  const auto make = [&]() -> Space {
+  const auto make = [&](Registration& /*held*/) -> Space {
     if (file_.header().families.load(std::memory_order_relaxed) >= kMaxFamilies) return {};
     const Space space = Allocate(FamilyBytes(checked));
     if (space.offset != 0) WriteFamily(checked, hash, space.offset, file_.At(space.offset));
     return space;
   };
   const Found found = FindOrInsert(hash, matches, make);
-  if (found.inserted) file_.header().families.fetch_add(1, std::memory_order_relaxed);
   const FamilyEntry* family = found.entry == nullptr ? nullptr : FamilyAt(OffsetOf(*found.entry));
   if (family == nullptr) return NoRoom(found.fault, found.os_error, path());
   if (Agrees(*family, checked)) return Bind(*family);

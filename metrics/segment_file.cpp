@@ -205,6 +205,7 @@ class SegmentOpener {
     if (!file.ok()) return file;
     SegmentHeader& header = file.value().header();
     header.constants = constants;
+    header.last_life.store(kDefaultLife, std::memory_order_relaxed);
     header.next_free.store(constants.heap_offset, std::memory_order_relaxed);
     header.claimed.store(claimed, std::memory_order_release);
     return file;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -22,6 +23,10 @@ struct SegmentOptions {
   /// a segment is made: who joins one takes it as it is.
   std::uint64_t capacity_bytes = 64UL * 1024 * 1024;
   std::uint64_t max_series = 10000;
+
+  /// How long the storage of a removed series rests before a new one gets it: longer than any thread takes from looking
+  /// a series up to counting in it, and any scrape.
+  std::chrono::nanoseconds rest_of_removed = std::chrono::seconds(30);
 };
 
 /// The mapped file of a segment. Opening it joins the processes that use it now, or starts it afresh when none is

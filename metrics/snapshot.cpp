@@ -10,21 +10,40 @@
 namespace reqtrail {
 namespace {
 
+// The last label of an info is what it says.
+std::optional<SeriesView> WithInfo(SeriesView view) {
+  if (view.label_values.empty()) return std::nullopt;
+  std::optional<std::vector<std::string_view>> pairs = UnpackTexts(view.label_values.back());
+  if (!pairs || pairs->size() % 2 != 0) return std::nullopt;
+  view.label_values.pop_back();
+  view.info = std::move(*pairs);
+  return view;
+}
+
 std::optional<SeriesView> ViewOf(Segment& segment, const FamilyEntry& family, const SeriesEntry& series) {
-  if (series.label_count != family.label_count || series.cells_bytes != CellsBytes(family.type, family.bound_count)) {
+  if (LifeOf(series).Is(0) || series.label_count != family.label_count ||
+      series.cells_bytes != CellsBytes(family.type, family.bound_count)) {
     return std::nullopt;
   }
   std::optional<std::vector<std::string_view>> values = UnpackTexts(PackedLabelValues(series), series.label_count);
   if (!values) return std::nullopt;
-  SeriesView view{.label_values = std::move(*values), .counter = {}, .gauge = {}, .histogram = {}};
+  SeriesView view{.label_values = std::move(*values),
+                  .info = {},
+                  .created_unix_ns = series.created_unix_ns,
+                  .counter = {},
+                  .gauge = {},
+                  .histogram = {}};
   switch (family.type) {
     case MetricType::kCounter:
       view.counter = CounterHandle(reinterpret_cast<CounterCell*>(CellsOf(series)));
       return view;
     case MetricType::kGauge:
+    case MetricType::kStateSet:
       view.gauge = GaugeHandle(&segment, reinterpret_cast<GaugeCell*>(CellsOf(series)), family.gauge_mode);
       return view;
-    case MetricType::kHistogram: view.histogram = HistogramHandle(CellsOf(series), FamilyBounds(family)); return view;
+    case MetricType::kHistogram:
+    case MetricType::kSummary: view.histogram = HistogramHandle(CellsOf(series), FamilyBounds(family)); return view;
+    case MetricType::kInfo: return WithInfo(std::move(view));
   }
   return std::nullopt;
 }
@@ -32,6 +51,7 @@ std::optional<SeriesView> ViewOf(Segment& segment, const FamilyEntry& family, co
 bool CountedNothing(const SeriesView& series) noexcept {
   if (series.counter) return series.counter.Value() == 0;
   if (series.gauge) return series.gauge.IsUntouched();
+  if (!series.histogram) return true;
   for (std::size_t bucket = 0; bucket <= series.histogram.bounds().size(); ++bucket) {
     if (series.histogram.BucketCount(bucket) != 0) return false;
   }
@@ -46,6 +66,7 @@ std::optional<FamilyView> ViewOf(Segment& segment, const FamilyEntry& family) {
                   .type = family.type,
                   .label_names = std::move(*label_names),
                   .series = {}};
+  if (family.type == MetricType::kInfo && !view.label_names.empty()) view.label_names.pop_back();
   if (const SeriesEntry* series = segment.SeriesAt(family.default_series)) {
     std::optional<SeriesView> default_series = ViewOf(segment, family, *series);
     const bool is_overflow = family.label_count > 0;

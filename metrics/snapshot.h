@@ -16,6 +16,8 @@ namespace reqtrail {
 /// One series: its labels, and the handle of its type (the others are empty) to read it by.
 struct SeriesView {
   std::vector<std::string_view> label_values;
+  std::vector<std::string_view> info;  ///< what an info says: name, value, name, value ...
+  std::uint64_t created_unix_ns = 0;
   CounterHandle counter;
   GaugeHandle gauge;
   HistogramHandle histogram;

@@ -10,104 +10,12 @@
 #include <vector>
 
 #include "metrics/names.h"
-#include "metrics/segment.h"
 #include "pyext/metric_arguments.h"
+#include "pyext/metric_object.h"
 #include "pyext/request_context.h"
-#include "pyext/segment_object.h"
 
 namespace reqtrail {
 namespace {
-
-struct MetricObject {
-  PyObject_HEAD PyObject* name;
-  PyObject* documentation;
-  PyObject* label_names;   // tuple of str
-  PyObject* label_values;  // tuple of str in a child, else nullptr
-  PyObject* buckets;       // tuple of float: the bounds without +Inf
-  PyObject* segment;       // nullptr until bound
-  PyObject* children;      // of a family: dict from label values to child
-  PyObject* overflow;      // of a family: the child for what found no room
-  Family family;
-  CounterHandle counter;  // not empty: this counter can be used
-  GaugeHandle gauge;
-  HistogramHandle histogram;
-  MetricType type;
-  GaugeMode gauge_mode;
-};
-
-MetricObject* Metric(PyObject* self) { return reinterpret_cast<MetricObject*>(self); }
-
-PyObject* NewReference(PyObject* object) {
-  Py_XINCREF(object);
-  return object;
-}
-
-const char* TypeName(MetricType type) {
-  if (type == MetricType::kGauge) return "gauge";
-  return type == MetricType::kCounter ? "counter" : "histogram";
-}
-
-bool IsFamily(const MetricObject& metric) {
-  return metric.label_values == nullptr && PyTuple_GET_SIZE(metric.label_names) > 0;
-}
-
-// Looks up the handle of a metric that is bound and has all its labels.
-bool Attach(MetricObject& metric, const std::vector<std::string_view>& label_values) {
-  metric.counter = metric.family.Counter(label_values);
-  metric.gauge = metric.family.Gauge(label_values);
-  metric.histogram = metric.family.Histogram(label_values);
-  if (metric.counter || metric.gauge || metric.histogram) return true;
-  PyErr_SetString(PyExc_OSError, "the metrics segment is damaged");
-  return false;
-}
-
-bool BindTo(MetricObject& metric, PyObject* segment_object) {
-  if (metric.segment == segment_object) return true;
-  if (metric.segment != nullptr) {
-    PyErr_Format(PyExc_ValueError, "%s:%U belongs to another segment", TypeName(metric.type), metric.name);
-    return false;
-  }
-  Segment* segment = SegmentOf(segment_object);
-  if (segment == nullptr) return false;
-  const auto name = Utf8Of(metric.name);
-  const auto documentation = Utf8Of(metric.documentation);
-  const auto label_names = Utf8OfAll(metric.label_names);
-  const auto bounds = BoundsOf(metric.buckets);
-  if (!name || !documentation || !label_names || !bounds) return false;
-  const Result<Family> family = segment->GetOrCreateFamily({.name = *name,
-                                                            .help = *documentation,
-                                                            .type = metric.type,
-                                                            .label_names = *label_names,
-                                                            .bounds = *bounds,
-                                                            .gauge_mode = metric.gauge_mode});
-  if (!family.ok()) {
-    SetPythonError(family.error());
-    return false;
-  }
-  metric.family = family.value();
-  if (!IsFamily(metric) && !Attach(metric, {})) return false;
-  metric.segment = NewReference(segment_object);
-  return true;
-}
-
-bool BindToDefault(MetricObject& metric) {
-  PyObject* module = PyImport_ImportModule("reqtrail.metrics");
-  if (module == nullptr) return false;
-  PyObject* segment = PyObject_CallMethod(module, "open_segment", nullptr);
-  Py_DECREF(module);
-  const bool is_bound = segment != nullptr && BindTo(metric, segment);
-  Py_XDECREF(segment);
-  return is_bound;
-}
-
-// What inc() and observe() need before they count: labels, and a segment.
-bool MakeUsable(MetricObject& metric) {
-  if (IsFamily(metric)) {
-    PyErr_Format(PyExc_ValueError, "%s metric is missing label values", TypeName(metric.type));
-    return false;
-  }
-  return BindToDefault(metric);
-}
 
 // Counts through `count`, which takes what is to be the exemplar: nothing, a request id or ExemplarLabels.
 template <typename Count>
@@ -142,7 +50,7 @@ PyObject* Inc(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
   const auto parsed = ParseAmount(args, nargs, kwnames, true);
   if (!parsed) return nullptr;
   MetricObject& metric = *Metric(self);
-  if (!metric.counter && !MakeUsable(metric)) return nullptr;
+  if (!metric.counter.IsCurrent() && !MakeUsable(metric)) return nullptr;
   if (!(parsed->amount >= 0)) {
     PyErr_SetString(PyExc_ValueError, "Counters can only be incremented by non-negative amounts.");
     return nullptr;
@@ -156,10 +64,46 @@ PyObject* Observe(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObj
   const auto parsed = ParseAmount(args, nargs, kwnames, false);
   if (!parsed) return nullptr;
   MetricObject& metric = *Metric(self);
-  if (!metric.histogram && !MakeUsable(metric)) return nullptr;
+  if (!metric.histogram.IsCurrent() && !MakeUsable(metric)) return nullptr;
   const auto count = [&](const auto&... exemplar) { metric.histogram.Observe(parsed->amount, exemplar...); };
   if (!CountWithExemplar(parsed->exemplar, count)) return nullptr;
   Py_RETURN_NONE;
+}
+
+PyObject* ObserveInSummary(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const auto value = ParseValue(args, nargs, kwnames, "amount", false);
+  if (!value) return nullptr;
+  MetricObject& metric = *Metric(self);
+  if (!metric.histogram.IsCurrent() && !MakeUsable(metric)) return nullptr;
+  metric.histogram.Observe(*value);
+  Py_RETURN_NONE;
+}
+
+// (tuple of label values, dict of what the info says)
+PyObject* SetInfo(PyObject* self, PyObject* args) {
+  PyObject* label_values = nullptr;
+  PyObject* says = nullptr;
+  if (PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &label_values, &PyDict_Type, &says) == 0) return nullptr;
+  const auto labels = Utf8OfAll(label_values);
+  if (!labels) return nullptr;
+  std::vector<Family::Pair> pairs;
+  Py_ssize_t position = 0;
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  while (PyDict_Next(says, &position, &key, &value) != 0) {
+    const auto name = Utf8Of(key);
+    const auto text = name ? Utf8Of(value) : std::nullopt;
+    if (!text) return nullptr;
+    if (!IsLabelName(*name)) {
+      PyErr_Format(PyExc_ValueError, "Invalid label metric name: %R", key);
+      return nullptr;
+    }
+    pairs.emplace_back(*name, *text);
+  }
+  const Result<bool> outcome = Metric(self)->family.SetInfo(*labels, pairs);
+  if (outcome.ok()) Py_RETURN_NONE;
+  SetPythonError(outcome.error());
+  return nullptr;
 }
 
 // How a gauge's methods change it.
@@ -171,7 +115,7 @@ PyObject* ChangeGauge(PyObject* self, PyObject* const* args, Py_ssize_t nargs, P
       ParseValue(args, nargs, kwnames, change == GaugeChange::kSet ? "value" : "amount", change != GaugeChange::kSet);
   if (!parsed) return nullptr;
   MetricObject& metric = *Metric(self);
-  if (!metric.gauge && !MakeUsable(metric)) return nullptr;
+  if (!metric.gauge.IsCurrent() && !MakeUsable(metric)) return nullptr;
   if constexpr (change == GaugeChange::kSet) {
     metric.gauge.Set(*parsed);
   } else {
@@ -187,81 +131,15 @@ PyObject* ChangeGauge(PyObject* self, PyObject* const* args, Py_ssize_t nargs, P
 
 PyObject* OwnValue(PyObject* self, PyObject* /*none*/) {
   MetricObject& metric = *Metric(self);
-  if (!metric.gauge && !MakeUsable(metric)) return nullptr;
+  if (!metric.gauge.IsCurrent() && !MakeUsable(metric)) return nullptr;
   return PyFloat_FromDouble(metric.gauge.Own());
-}
-
-PyObject* NewChild(const MetricObject& family, PyObject* self, PyObject* label_values) {
-  const auto texts = Utf8OfAll(label_values);
-  if (!texts) return nullptr;
-  PyObject* child_object = Py_TYPE(self)->tp_alloc(Py_TYPE(self), 0);
-  if (child_object == nullptr) return nullptr;
-  MetricObject& child = *Metric(child_object);
-  child.name = NewReference(family.name);
-  child.documentation = NewReference(family.documentation);
-  child.label_names = NewReference(family.label_names);
-  child.label_values = NewReference(label_values);
-  child.buckets = NewReference(family.buckets);
-  child.segment = NewReference(family.segment);
-  child.family = family.family;
-  child.type = family.type;
-  child.gauge_mode = family.gauge_mode;
-  if (Attach(child, *texts)) return child_object;
-  Py_DECREF(child_object);
-  return nullptr;
-}
-
-// A child that the family has not seen: the series is found or made. Consumes nothing, returns a new reference.
-PyObject* FindChild(MetricObject& family, PyObject* self, PyObject* label_values) {
-  PyObject* child = NewChild(family, self, label_values);
-  if (child == nullptr) return nullptr;
-  if (family.family.IsOverflow(Metric(child)->counter) || family.family.IsOverflow(Metric(child)->gauge) ||
-      family.family.IsOverflow(Metric(child)->histogram)) {
-    if (family.overflow == nullptr) family.overflow = NewReference(child);
-    Py_DECREF(child);
-    return NewReference(family.overflow);
-  }
-  PyObject* kept = PyDict_SetDefault(family.children, label_values, child);
-  Py_INCREF(kept);
-  Py_DECREF(child);
-  return kept;
-}
-
-PyObject* Labels(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  MetricObject& family = *Metric(self);
-  if (PyTuple_GET_SIZE(family.label_names) == 0) {
-    PyErr_Format(PyExc_ValueError, "No label names were set when constructing %S", self);
-    return nullptr;
-  }
-  if (family.label_values != nullptr) {
-    PyErr_Format(PyExc_ValueError, "%S already has labels set (%R); can not chain calls to .labels()", self,
-                 family.label_values);
-    return nullptr;
-  }
-  PyObject* label_values = LabelValues(family.label_names, args, nargs, kwnames);
-  if (label_values == nullptr) return nullptr;
-  PyObject* child = NewReference(PyDict_GetItemWithError(family.children, label_values));
-  if (child == nullptr && PyErr_Occurred() == nullptr && (family.segment != nullptr || BindToDefault(family))) {
-    child = FindChild(family, self, label_values);
-  }
-  Py_DECREF(label_values);
-  return child;
-}
-
-PyObject* Bind(PyObject* self, PyObject* segment) {
-  if (!BindTo(*Metric(self), segment)) return nullptr;
-  Py_RETURN_NONE;
-}
-
-PyObject* Str(PyObject* self) {
-  return PyUnicode_FromFormat("%s:%U", TypeName(Metric(self)->type), Metric(self)->name);
 }
 
 std::optional<std::string> NameFault(const MetricObject& metric, const std::vector<std::string_view>& label_names) {
   const std::optional<std::string_view> name = Utf8Of(metric.name);
   if (!name) return std::nullopt;
   if (!IsMetricName(*name)) return "Invalid metric name: '" + std::string(*name) + "'";
-  return LabelNamesFault(label_names, metric.type == MetricType::kHistogram ? "le" : "");
+  return LabelNamesFault(label_names, ReservedLabel(metric.type));
 }
 
 bool CheckDefinition(const MetricObject& metric) {
@@ -275,7 +153,7 @@ bool CheckDefinition(const MetricObject& metric) {
 }
 
 // (name, documentation, tuple of label names, tuple of upper bounds without +Inf, and for gauges the mode)
-PyObject* New(PyTypeObject* type, MetricType metric_type, PyObject* args) {
+PyObject* NewOfType(PyTypeObject* type, MetricType metric_type, PyObject* args) {
   const char* mode_name = kGaugeModeNames[0].data();
   PyObject* name = nullptr;
   PyObject* documentation = nullptr;
@@ -311,16 +189,9 @@ PyObject* New(PyTypeObject* type, MetricType metric_type, PyObject* args) {
   return nullptr;
 }
 
-PyObject* NewCounter(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
-  return New(type, MetricType::kCounter, args);
-}
-
-PyObject* NewGauge(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
-  return New(type, MetricType::kGauge, args);
-}
-
-PyObject* NewHistogram(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
-  return New(type, MetricType::kHistogram, args);
+template <MetricType metric_type>
+PyObject* New(PyTypeObject* type, PyObject* args, PyObject* /*kwargs*/) {
+  return NewOfType(type, metric_type, args);
 }
 
 int Traverse(PyObject* self, visitproc visit, void* arg) {
@@ -394,20 +265,26 @@ bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* meth
 
 bool AddMetricTypes(PyObject* module) {
   static const PyMethodDef bind = {"_bind", &Bind, METH_O, nullptr};
+  static const PyMethodDef remove = {"_remove", &Remove, METH_O, nullptr};
   static const PyMethodDef own = {"_own_value", &OwnValue, METH_NOARGS, nullptr};
-  static std::array<PyMethodDef, 4> counter_methods = {{MethodOf("inc", &Inc), MethodOf("labels", &Labels), bind, {}}};
-  static std::array<PyMethodDef, 4> histogram_methods = {
-      {MethodOf("observe", &Observe), MethodOf("labels", &Labels), bind, {}}};
-  static std::array<PyMethodDef, 7> gauge_methods = {{MethodOf("set", &ChangeGauge<GaugeChange::kSet>),
-                                                      MethodOf("inc", &ChangeGauge<GaugeChange::kInc>),
-                                                      MethodOf("dec", &ChangeGauge<GaugeChange::kDec>),
-                                                      MethodOf("labels", &Labels),
-                                                      own,
-                                                      bind,
-                                                      {}}};
-  return AddType(module, "Counter", &NewCounter, counter_methods.data()) &&
-         AddType(module, "Gauge", &NewGauge, gauge_methods.data()) &&
-         AddType(module, "Histogram", &NewHistogram, histogram_methods.data());
+  static const PyMethodDef set_info = {"_set_info", &SetInfo, METH_VARARGS, nullptr};
+  static const PyMethodDef labels = MethodOf("labels", &Labels);
+  static const PyMethodDef set = MethodOf("set", &ChangeGauge<GaugeChange::kSet>);
+  static const PyMethodDef inc = MethodOf("inc", &ChangeGauge<GaugeChange::kInc>);
+  static const PyMethodDef dec = MethodOf("dec", &ChangeGauge<GaugeChange::kDec>);
+  static std::array<PyMethodDef, 5> counter_methods = {{MethodOf("inc", &Inc), labels, bind, remove, {}}};
+  static std::array<PyMethodDef, 5> histogram_methods = {{MethodOf("observe", &Observe), labels, bind, remove, {}}};
+  static std::array<PyMethodDef, 5> summary_methods = {
+      {MethodOf("observe", &ObserveInSummary), labels, bind, remove, {}}};
+  static std::array<PyMethodDef, 8> gauge_methods = {{set, inc, dec, labels, own, bind, remove, {}}};
+  static std::array<PyMethodDef, 6> state_set_methods = {{set, labels, own, bind, remove, {}}};
+  static std::array<PyMethodDef, 4> info_methods = {{set_info, bind, remove, {}}};
+  return AddType(module, "Counter", &New<MetricType::kCounter>, counter_methods.data()) &&
+         AddType(module, "Gauge", &New<MetricType::kGauge>, gauge_methods.data()) &&
+         AddType(module, "Histogram", &New<MetricType::kHistogram>, histogram_methods.data()) &&
+         AddType(module, "Summary", &New<MetricType::kSummary>, summary_methods.data()) &&
+         AddType(module, "Info", &New<MetricType::kInfo>, info_methods.data()) &&
+         AddType(module, "StateSet", &New<MetricType::kStateSet>, state_set_methods.data());
 }
 
 }  // namespace reqtrail

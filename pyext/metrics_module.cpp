@@ -72,6 +72,8 @@ void BindMetrics(py::module_& module) {
            py::arg("capacity_bytes") = defaults.capacity_bytes, py::arg("max_series") = defaults.max_series)
       .def("render", &Render, py::arg("accept") = "", py::arg("names") = std::vector<std::string>(),
            py::arg("processes") = nullptr)
+      .def_property("show_created", &Get<&Segment::show_created>,
+                    [](const py::object& self, bool show) { Opened(self).set_show_created(show); })
       .def_property_readonly("path", &Get<&Segment::path>)
       .def_property_readonly("series", &Get<&Segment::series>)
       .def_property_readonly("series_dropped", &Get<&Segment::series_dropped>)

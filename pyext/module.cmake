@@ -18,6 +18,7 @@ pybind11_add_module(_native
   pyext/log_sampling.cpp
   pyext/log_sink_bindings.cpp
   pyext/metric_arguments.cpp
+  pyext/metric_object.cpp
   pyext/metric_types.cpp
   pyext/metrics_module.cpp
   pyext/module.cpp

@@ -218,7 +218,8 @@ TEST(ProcessesTest, AThousandProcessesComeAndGoWithoutATrace) {
     ASSERT_EQ(ChildProcess([&] { CounterOf(hits, {"/"}).Inc(); }).Wait(), 0);
   }
   EXPECT_EQ(CounterOf(hits, {"/"}).Value(), 1001);
-  EXPECT_EQ(Expose(*segment, {.format = ExpositionFormat::kText}).size(), before.size() + 3) << "1 became 1001, nothing else";
+  EXPECT_EQ(Expose(*segment, {.format = ExpositionFormat::kText}).size(), before.size() + 3)
+      << "1 became 1001, nothing else";
 }
 
 }  // namespace

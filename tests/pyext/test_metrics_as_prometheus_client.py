@@ -59,6 +59,31 @@ def use(library: Any, **where: Any) -> None:
     for value in (0.5, 1, 2, 7):
         histogram.labels("m").observe(value)
 
+    sizes = library.Summary("size", "Size", ["q"], unit="bytes", **where)
+    for value in (1, 2.5):
+        sizes.labels("m").observe(value)
+    with sizes.labels("timed").time():
+        pass
+    sizes.remove("timed")
+    build = library.Info("build", "Build", ["part"], **where)
+    build.labels("api").info({"version": "1", "old": "yes"})
+    build.labels(part="api").info({"version": "2"})
+    library.Info("host_info", "Host", **where).info({"name": 'a"b'})
+    for a, b in (("1", "x"), ("1", "y"), ("2", "x"), ("3", "z")):
+        counter.labels(a, b).inc()
+    counter.remove("1", "x")
+    counter.remove("not", "there")
+    counter.remove_by_labels({"b": "y"})
+    counter.remove_by_labels({})
+    counter.labels("2", "x").inc()
+    removed = library.Gauge("cleared", "Cleared", ["a"], **where)
+    removed.labels("x").set(1)
+    removed.labels("y").set(2)
+    removed.clear()
+    removed.labels("y").inc()
+    gauge.clear()
+    states.remove("two")
+
     @counter.labels("x", "decorated").count_exceptions()  # type: ignore[untyped-decorator]  # the library is either
     def fails() -> None:
         """Its text."""
@@ -99,6 +124,17 @@ def test_the_same_program_gives_the_same_samples(segment: Segment, registry: Col
         lambda lib, **w: lib.Enum("x", "?", states=["a"], **w).state("b"),
         lambda lib, **w: lib.Enum("x", "?", ["l"], states=["a"], **w).state("a"),
         lambda lib, **w: lib.Enum("x", "?", ["l"], states=["a"], **w).labels(),
+        lambda lib, **w: lib.Summary("x", "?", ["quantile"], **w),
+        lambda lib, **w: lib.Summary("x", "?", ["a"], **w).observe(1),
+        lambda lib, **w: lib.Info("x", "?", unit="seconds", **w),
+        lambda lib, **w: lib.Info("x", "?", ["a"], **w).labels("1").info({"a": "c"}),
+        lambda lib, **w: lib.Info("x", "?", **w).info({"a": None}),
+        lambda lib, **w: lib.Counter("x", "?", **w).remove(),
+        lambda lib, **w: lib.Counter("x", "?", ["a"], **w).remove(),
+        lambda lib, **w: lib.Counter("x", "?", ["a"], **w).remove("1", "2"),
+        lambda lib, **w: lib.Counter("x", "?", **w).remove_by_labels({"a": "1"}),
+        lambda lib, **w: lib.Counter("x", "?", ["a"], **w).remove_by_labels({"b": "1"}),
+        lambda lib, **w: lib.Counter("x", "?", ["a"], **w).remove_by_labels(["a"]),
     ],
 )
 def test_the_same_mistake_gives_the_same_kind_of_error(

@@ -32,6 +32,20 @@ def render(
     return body, content_type
 
 
+def enable_created_metrics() -> None:
+    """Show with this process's scrapes when each counter, histogram and summary began, as `_created`.
+
+    That doubles or triples the series of those without buckets. For another segment than the process's own set its
+    `show_created`. Raises what `open_segment()` raises.
+    """
+    open_segment().show_created = True
+
+
+def disable_created_metrics() -> None:
+    """Do not, which is the default. Raises what `open_segment()` raises."""
+    open_segment().show_created = False
+
+
 def generate_latest(segment: Segment | None = None) -> bytes:
     """Return all metrics in Prometheus text 0.0.4, as the function of prometheus_client does. Raises as `render()`."""
     return render(segment=segment)[0]

@@ -9,10 +9,11 @@ from reqtrail import _native
 from reqtrail._native import LATENCY_BUCKETS, Segment
 from reqtrail.metrics._blocks import ExceptionCounter, ExceptionTypes, InprogressTracker, Timer
 from reqtrail.metrics._definition import full_name, label_names, refuse_registry, require_labels
+from reqtrail.metrics._removal import Removable
 from reqtrail.metrics._segment import attach
 
 
-class Counter(_native.Counter):
+class Counter(Removable, _native.Counter):
     """A count that only goes up, shared by all processes of the service."""
 
     __slots__ = ()
@@ -54,7 +55,7 @@ class Counter(_native.Counter):
         return f"reqtrail.metrics.Counter({self._name})"
 
 
-class Gauge(_native.Gauge):
+class Gauge(Removable, _native.Gauge):
     """A number that goes up and down. Each process has its own; `multiprocess_mode` says what they make together."""
 
     __slots__ = ()
@@ -112,7 +113,7 @@ class Gauge(_native.Gauge):
         return f"reqtrail.metrics.Gauge({self._name})"
 
 
-class Histogram(_native.Histogram):
+class Histogram(Removable, _native.Histogram):
     """A distribution of values in buckets, shared by all processes of the service."""
 
     __slots__ = ()
@@ -153,3 +154,35 @@ class Histogram(_native.Histogram):
 
     def __repr__(self) -> str:
         return f"reqtrail.metrics.Histogram({self._name})"
+
+
+class Summary(Removable, _native.Summary):
+    """How many values there were, and their sum, over all processes of the service. Quantiles it does not have."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: None = None,
+        *,
+        segment: Segment | None = None,
+    ) -> "Summary":
+        """Name a summary: namespace, subsystem, name and unit, joined by "_". The rest is as for `Counter`."""
+        refuse_registry(registry)
+        name = full_name(name, namespace, subsystem, unit)
+        self = super().__new__(cls, name, documentation, label_names(labelnames), ())
+        attach(self, segment)
+        return self
+
+    def time(self) -> Timer:
+        """Return a decorator and context manager that observes the seconds that the block took."""
+        return Timer(self, "observe")
+
+    def __repr__(self) -> str:
+        return f"reqtrail.metrics.Summary({self._name})"
