@@ -2,7 +2,7 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import asyncpg
@@ -103,30 +103,27 @@ def _ride_all(pool: Any, rider: BeginRider) -> None:
 
 
 def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
-    plain: Callable[..., Coroutine[Any, Any, str]] = base.execute
-
-    async def begin(self: asyncpg.Connection, query: str, statement: str, timeout: float | None) -> str:
+    async def begin(self: asyncpg.Connection, query: str, statement: str, timeout: float | None) -> Any:
         try:
-            await plain(self, f"{rider.commented(query)} {statement}", timeout=timeout)
+            await base.execute(self, f"{rider.commented(query)} {statement}", timeout=timeout)
         except asyncpg.PostgresError as error:
             if self.is_closed() or rider.connection_is_lost(error.sqlstate):
                 raise
             # A plain BEGIN hardly ever fails, and asyncpg is not prepared for one that does.
             rider.failed(error.sqlstate, error)
             if self.is_in_transaction():
-                await plain(self, "ROLLBACK;")
-            return await plain(self, query, timeout=timeout)
+                await base.execute(self, "ROLLBACK;")
+            return await base.execute(self, query, timeout=timeout)
         return "BEGIN"
 
-    # Functions that return the coroutine of asyncpg itself: to await it in one of our own took most of the time.
-    def execute(
-        self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None
-    ) -> Coroutine[Any, Any, str]:
+    # Functions that return the coroutine of asyncpg itself: to await it in one of our own took most of the time. Looked
+    # up at each call, because other instruments replace the methods of asyncpg's class at any time.
+    def execute(self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None) -> Any:
         if args:  # goes through _get_statement
-            return plain(self, query, *args, timeout=timeout)
+            return base.execute(self, query, *args, timeout=timeout)
         if query in _BEGINS and self not in rider.quiet and (statement := rider.statement()) is not None:
             return begin(self, query, statement, timeout)
-        return plain(self, rider.commented(query), timeout=timeout)
+        return base.execute(self, rider.commented(query), timeout=timeout)
 
     return {"execute": _as_coroutine_function(execute), **_commented_statements(base, rider)}
 

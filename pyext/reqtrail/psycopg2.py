@@ -19,7 +19,7 @@ from reqtrail.sql_comment import Tags
 
 __all__ = ["FirstStatementRider", "connection_class", "install", "ride", "uninstall"]
 
-_NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n\0]*|/\*.*?\*/)*(?:\0.*)?", re.DOTALL)  # libpq reads no further than a NUL
 _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 _ARGUMENTS_OF_CONNECT = ("dsn", "connection_factory", "cursor_factory")
 
@@ -169,6 +169,8 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
         if self.name is not None:
             self.mogrify(text, vars)  # raises now what would be raised with the transaction begun already
             _send_before(self.connection, rider)
+        elif self.connection.status != extensions.STATUS_READY:
+            _send_before(self.connection, rider)  # a two-phase transaction: `_together` could not take it back
         elif (statement := rider.first_statement(self.connection)) is not None:
             return _together(plain, self, statement, text, vars, rider)
         return plain(self, text, vars)

@@ -25,6 +25,7 @@ STEPS = (
     "error",
     "insert",
     "many",
+    "nul",
     "only_a_comment",
     "percent",
     "pipeline",
@@ -37,6 +38,7 @@ STEPS = (
     "script",
     "set",
     "two_phase",
+    "two_phase_error",
 )
 
 COUNT = "SELECT count(*) FROM steps"
@@ -129,6 +131,9 @@ class BlockingSteps(Steps):
             cursor.executemany("INSERT INTO steps VALUES (%s)", [(1,), (2,), (3,)])
             return cursor.rowcount, cursor.statusmessage
 
+    def nul(self) -> object:
+        return self.execute("\0SELECT 1")
+
     def only_a_comment(self) -> object:
         return self.execute(ONLY_A_COMMENT)
 
@@ -158,8 +163,18 @@ class BlockingSteps(Steps):
     def set(self) -> object:
         return self.execute(SET)
 
-    def two_phase(self) -> object:
+    def _begin_two_phase(self) -> None:
         self.connection.tpc_begin(self.connection.xid(1, f"steps-{self.connection.info.backend_pid}", ""))
+
+    def two_phase_error(self) -> object:
+        self._begin_two_phase()
+        try:
+            return self.execute(ERROR)
+        finally:
+            self.connection.tpc_rollback()
+
+    def two_phase(self) -> object:
+        self._begin_two_phase()
         seen = self.execute(COUNT)
         self.connection.tpc_prepare()
         self.connection.tpc_rollback()

@@ -60,3 +60,20 @@ async def test_a_cursor_reads_the_rows_of_its_own_query(connection: asyncpg.Conn
     set_request_id("abc")
     async with connection.transaction():
         assert [row[0] async for row in connection.cursor("SELECT generate_series(1, 3)")] == [1, 2, 3]
+
+
+async def test_another_instrument_that_comes_later_still_sees_every_call(
+    connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    plain = asyncpg.Connection.execute
+
+    async def execute(self: asyncpg.Connection, query: str, *args: object, **how: object) -> str:
+        seen.append(query)
+        return str(await plain(self, query, *args, **how))
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+    set_request_id("abc")
+    async with connection.transaction():
+        pass
+    assert seen == ["BEGIN; SET LOCAL pg_stat_requests.request_id = 'abc'", "COMMIT;"]

@@ -86,8 +86,9 @@ def test_a_begin_that_the_application_writes_itself_is_left_alone(
     assert b"SET LOCAL" not in tap.conversation.texts
 
 
-def test_two_phase_transactions_carry_it(tap: WireTap, plain_postgres: object) -> None:
-    database = Database("psycopg", tap.port)
+@pytest.mark.parametrize("kind", ["psycopg", "psycopg2"])
+def test_two_phase_transactions_carry_it(kind: str, tap: WireTap, plain_postgres: object) -> None:
+    database = Database(kind, tap.port)
     reqtrail.sqlalchemy.install(database.engine)
 
     def two_phase(connection: Connection) -> str | None:

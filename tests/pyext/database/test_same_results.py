@@ -13,7 +13,22 @@ import reqtrail.sqlalchemy
 from devstack.postgres import Postgres
 from tests.pyext.database.database import KINDS, Database
 
-STEPS = ("insert", "count", "error", "savepoint", "release", "back_to_savepoint", "commit", "rollback", "cursor", "set")
+STEPS = (
+    "back_to_savepoint",
+    "begin",
+    "cancel",
+    "commit",
+    "count",
+    "cursor",
+    "error",
+    "fetch",
+    "insert",
+    "many",
+    "release",
+    "rollback",
+    "savepoint",
+    "set",
+)
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT")
 
 Pair = tuple[Database, Database]
@@ -44,6 +59,15 @@ def _search_path(kind: str, schema: str) -> dict[str, object]:
 
 def take(connection: Connection, step: str) -> object:
     match step:
+        case "begin":
+            connection.begin()
+        case "cancel":
+            return connection.scalar(text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)"))
+        case "fetch":
+            rows = connection.execute(text("INSERT INTO steps VALUES (2), (3) RETURNING a"))
+            return rows.fetchone(), rows.fetchall(), rows.rowcount, [*rows.keys()]
+        case "many":
+            return connection.execute(text("INSERT INTO steps VALUES (:a)"), [{"a": 4}, {"a": 5}]).rowcount
         case "insert":
             return connection.execute(text("INSERT INTO steps VALUES (1)")).rowcount
         case "count":
