@@ -22,7 +22,7 @@ from reqtrail import celery as hooks
 from reqtrail import metrics
 from tests.performance.report import BenchRow
 
-ROUNDS = 200
+ROUNDS = 100
 TASKS = 50
 GOAL_US = 5.0
 
