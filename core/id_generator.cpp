@@ -48,27 +48,35 @@ void Refill() noexcept {
 }
 
 std::array<unsigned char, kUuidBytes> TakeRandom() noexcept {
-  if (block.used == kBlockBytes || block.generation != fork_generation.load(std::memory_order_relaxed)) Refill();
+  RandomBlock& own = block;  // its address is a call
+  if (own.used == kBlockBytes || own.generation != fork_generation.load(std::memory_order_relaxed)) Refill();
   std::array<unsigned char, kUuidBytes> taken;
-  std::memcpy(taken.data(), block.bytes.data() + block.used, kUuidBytes);
-  block.used += kUuidBytes;
+  std::memcpy(taken.data(), own.bytes.data() + own.used, kUuidBytes);
+  own.used += kUuidBytes;
   return taken;
 }
+
+using HexPair = std::array<char, 2>;
+
+constexpr std::array<HexPair, 256> HexPairTable() {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::array<HexPair, 256> pairs{};
+  for (unsigned byte = 0; byte < pairs.size(); ++byte) pairs[byte] = {kHex[byte >> 4U], kHex[byte & 0x0FU]};
+  return pairs;
+}
+
+constexpr std::array<HexPair, 256> kHexPairs = HexPairTable();
 
 }  // namespace
 
 UuidText GenerateUuid4() noexcept {
-  constexpr char kHex[] = "0123456789abcdef";
+  constexpr std::array<std::size_t, kUuidBytes> kPlaces = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
   std::array<unsigned char, kUuidBytes> random = TakeRandom();
   random[6] = static_cast<unsigned char>((random[6] & 0x0FU) | 0x40U);
   random[8] = static_cast<unsigned char>((random[8] & 0x3FU) | 0x80U);
   UuidText text;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < kUuidBytes; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
-    text[at++] = kHex[random[i] >> 4U];
-    text[at++] = kHex[random[i] & 0x0FU];
-  }
+  for (std::size_t i = 0; i < kUuidBytes; ++i) std::memcpy(text.data() + kPlaces[i], kHexPairs[random[i]].data(), 2);
+  text[8] = text[13] = text[18] = text[23] = '-';
   return text;
 }
 

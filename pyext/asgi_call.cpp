@@ -8,6 +8,7 @@
 #include "pyext/instrument_fault.h"
 #include "pyext/request_context.h"
 #include "pyext/request_headers.h"
+#include "pyext/request_logger.h"
 #include "pyext/request_recorder.h"
 
 namespace reqtrail {
@@ -20,14 +21,18 @@ struct Call {
   PyObject* scope;
   PyObject* receive;
   PyObject* send;
-  Exchange* exchange;   // nullptr before the first step, and when an outer middleware already has this request
-  PyObject* iterator;   // of the application's awaitable
-  PyObject* token;      // of the context variable
+  Exchange* exchange;  // nullptr before the first step, and when an outer middleware already has this request
+  PyObject* iterator;  // of the application's awaitable
+  PyObject* token;     // of the context variable
+  PyObject* trace_token;
   PyObject* root_path;  // as the server gave it: a mount lengthens the one in the scope
+  Call* next;           // in the list of those that are recorded and have not ended
+  Call** link_to_this;  // nullptr: not in the list
   Stage stage;
 };
 
 PyTypeObject* call_type = nullptr;
+Call* running_calls = nullptr;
 FreeList<Call> free_calls;
 
 Call* AsCall(PyObject* object) noexcept { return reinterpret_cast<Call*>(object); }
@@ -43,58 +48,119 @@ PyObject* RequestState(PyObject* scope) {
   return failed != 0 ? nullptr : state;
 }
 
-// Two middlewares around one application are one: the outer one has set both to the very same str.
-bool HasOuterMiddleware(PyObject* state) noexcept {
-  if (!PyDict_CheckExact(state) || PyDict_GET_SIZE(state) == 0) return false;
+void AddToRunning(Call* self) noexcept {
+  self->next = running_calls;
+  self->link_to_this = &running_calls;
+  if (running_calls != nullptr) running_calls->link_to_this = &self->next;
+  running_calls = self;
+}
+
+void RemoveFromRunning(Call* self) noexcept {
+  if (self->link_to_this == nullptr) return;
+  *self->link_to_this = self->next;
+  if (self->next != nullptr) self->next->link_to_this = self->link_to_this;
+  self->link_to_this = nullptr;
+}
+
+// The recorded request with this very str for its id; nullptr when there is none.
+Call* RunningCallOf(PyObject* id) noexcept {
+  Call* call = running_calls;
+  while (call != nullptr && call->exchange->id != id) call = call->next;
+  return call;
+}
+
+// Two middlewares around one application are one: the outer one has set state and context variable to the very same
+// str. A new reference to it; nullptr when there is no outer one.
+PyObject* IdOfOuterMiddleware(PyObject* state) noexcept {
+  if (!PyDict_CheckExact(state) || PyDict_GET_SIZE(state) == 0) return nullptr;
   PyObject* id = DictItem(state, Names().request_id);
-  if (id == nullptr) return false;
+  if (id == nullptr) return nullptr;
   PyObject* current = CurrentRequestId();
-  Py_XDECREF(current);
-  return current == id;
+  if (current != id) Py_CLEAR(current);
+  return current;
 }
 
-bool SetRequestState(PyObject* state, PyObject* id) {
-  if (PyDict_CheckExact(state)) return PyDict_SetItem(state, Names().request_id, id) == 0;
-  return PyObject_SetItem(state, Names().request_id, id) == 0;
+bool SetItem(PyObject* state, PyObject* name, PyObject* value) {
+  return (PyDict_CheckExact(state) ? PyDict_SetItem(state, name, value) : PyObject_SetItem(state, name, value)) == 0;
 }
 
-// Takes or makes the id and puts it where the application looks for it. A fault leaves the request as it was.
+bool SetRequestState(PyObject* state, PyObject* id, PyObject* logger) {
+  PyObject* bound = MakeRequestLogger(logger, id);
+  const bool set = bound != nullptr && SetItem(state, Names().request_id, id) && SetItem(state, Names().logger, bound);
+  Py_XDECREF(bound);
+  return set;
+}
+
+bool UpdateRequestHeader(const Call* self) {
+  PyObject* headers = DictItem(self->scope, Names().headers);
+  if (headers == nullptr || !(PyList_Check(headers) || PyTuple_Check(headers))) return true;
+  PyObject* updated = HeadersWith(headers, self->exchange->header);
+  const bool set = updated != nullptr && PyDict_SetItem(self->scope, Names().headers, updated) == 0;
+  Py_XDECREF(updated);
+  return set;
+}
+
+// Puts the id where the application looks for it.
+void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
+  if (!SetRequestState(state, taken.text, self->middleware->logger)) ReportFault("request state");
+  if (!taken.given && self->middleware->updates_request_header && !UpdateRequestHeader(self)) {
+    ReportFault("request header");
+  }
+  self->token = PyContextVar_Set(RequestIdVar(), taken.text);
+  if (self->token == nullptr) ReportFault("context variable");
+  if (taken.traceparent == nullptr) return;
+  self->trace_token = PyContextVar_Set(TraceparentVar(), taken.traceparent);
+  if (self->trace_token == nullptr) ReportFault("context variable");
+}
+
+void StartRecording(Call* self, bool rejected_id) noexcept {
+  self->root_path = Py_XNewRef(DictItem(self->scope, Names().root_path));
+  AddToRunning(self);
+  RecordBegin(self->middleware->recorder, self->exchange, self->scope, rejected_id);
+}
+
+// Takes or makes the id and tells it. A fault leaves the request as it was.
 void OpenExchange(Call* self) noexcept {
   PyObject* state = RequestState(self->scope);
   if (state == nullptr) {
     ReportFault("request state");
     return;
   }
-  if (HasOuterMiddleware(state)) return;
-  Middleware* middleware = self->middleware;
-  PyObject* headers = DictItem(self->scope, Names().headers);
+  const Middleware* middleware = self->middleware;
   TakenId taken;
-  if (!TakeRequestId(headers, middleware->header_name, middleware->generator, &taken)) {
-    Py_XDECREF(taken.text);
-    Py_XDECREF(taken.bytes);
+  taken.text = IdOfOuterMiddleware(state);
+  const bool is_inner = taken.text != nullptr;
+  if (is_inner && (middleware->recorder == nullptr || RunningCallOf(taken.text) != nullptr)) {
+    taken.Clear();
+    return;
+  }
+  if (is_inner) taken.bytes = PyUnicode_AsASCIIString(taken.text);
+  if (is_inner ? taken.bytes == nullptr : !TakeRequestId(middleware->policy, self->scope, &taken)) {
+    taken.Clear();
     ReportFault("request id");
     return;
   }
-  self->exchange = MakeExchange(middleware, self->send, taken.text, taken.bytes);
+  PyObject* header = HeaderPair(middleware->policy.header_name, taken.bytes);
+  if (header != nullptr) self->exchange = MakeExchange(self->middleware, self->send, Py_NewRef(taken.text), header);
   if (self->exchange == nullptr) {
     ReportFault("request id");
-    return;
+  } else {
+    if (!is_inner) Announce(self, state, taken);
+    if (middleware->recorder != nullptr) StartRecording(self, taken.rejected);
   }
-  if (!SetRequestState(state, taken.text)) ReportFault("request state");
-  self->token = PyContextVar_Set(RequestIdVar(), taken.text);
-  if (self->token == nullptr) ReportFault("context variable");
-  if (middleware->recorder == nullptr) return;
-  self->exchange->websocket = IsName(DictItem(self->scope, Names().type), Names().websocket);
-  self->root_path = Py_XNewRef(DictItem(self->scope, Names().root_path));
-  if (taken.rejected) RecordRejectedId(middleware->recorder);
-  self->exchange->began_ns = MonotonicNs();
+  taken.Clear();
+}
+
+// ValueError: this step runs in another context than the first one did, and there is nothing to put back in it.
+void ResetVariable(PyObject* variable, PyObject** token) noexcept {
+  if (*token == nullptr) return;
+  if (PyContextVar_Reset(variable, *token) < 0) PyErr_Clear();
+  Py_CLEAR(*token);
 }
 
 void ResetContext(Call* self) noexcept {
-  if (self->token == nullptr) return;
-  // ValueError: this step runs in another context than the first one did, and there is nothing to put back in it.
-  if (PyContextVar_Reset(RequestIdVar(), self->token) < 0) PyErr_Clear();
-  Py_CLEAR(self->token);
+  ResetVariable(RequestIdVar(), &self->token);
+  ResetVariable(TraceparentVar(), &self->trace_token);
 }
 
 // After the last step. Keeps the current Python error, if any: it is what the application raised.
@@ -106,7 +172,9 @@ void Finish(Call* self) noexcept {
   } else if (self->exchange != nullptr) {
     HeldError raised;
     if (self->middleware->recorder != nullptr) {
-      RecordRequest(self->middleware->recorder, self->exchange, self->scope, self->root_path, raised.exception());
+      const Routed routed{.scope = self->scope, .root_path = self->root_path};
+      RecordRequest(self->middleware->recorder, self->exchange, routed, raised.exception());
+      RemoveFromRunning(self);
     }
     ResetContext(self);
     raised.Restore();
@@ -141,6 +209,11 @@ bool Begin(Call* self) {
   return self->iterator != nullptr;
 }
 
+void NoteSuspension(const Call* self) noexcept {
+  if (self->exchange == nullptr || !self->exchange->is_watched) return;
+  RecordSuspension(self->middleware->recorder, self->exchange, {.scope = self->scope, .root_path = self->root_path});
+}
+
 // False, with the error that a coroutine raises, when this one cannot be stepped.
 bool CheckSteppable(const Call* self) {
   if (self->stage == Stage::kRunning) {
@@ -171,6 +244,7 @@ PySendResult Step(PyObject* object, PyObject* value, PyObject** result) {
   const PySendResult outcome = PyIter_Send(self->iterator, value, result);
   if (outcome == PYGEN_NEXT) {
     self->stage = Stage::kSuspended;
+    NoteSuspension(self);
   } else {
     Finish(self);
   }
@@ -295,6 +369,7 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(self->exchange);
   Py_VISIT(self->iterator);
   Py_VISIT(self->token);
+  Py_VISIT(self->trace_token);
   return 0;
 }
 
@@ -307,12 +382,14 @@ void Finalize(PyObject* object) {
 int Clear(PyObject* object) {
   Call* self = AsCall(object);
   self->stage = Stage::kFinished;
+  RemoveFromRunning(self);
   Py_CLEAR(self->iterator);
   Py_CLEAR(self->exchange);
   Py_CLEAR(self->scope);
   Py_CLEAR(self->receive);
   Py_CLEAR(self->send);
   Py_CLEAR(self->token);
+  Py_CLEAR(self->trace_token);
   Py_CLEAR(self->root_path);
   return 0;
 }
@@ -339,10 +416,21 @@ PyObject* MakeCall(Middleware* middleware, PyObject* scope, PyObject* receive, P
   self->exchange = nullptr;
   self->iterator = nullptr;
   self->token = nullptr;
+  self->trace_token = nullptr;
   self->root_path = nullptr;
+  self->link_to_this = nullptr;
   self->stage = Stage::kCreated;
   PyObject_GC_Track(self);
   return reinterpret_cast<PyObject*>(self);
+}
+
+PyObject* CountCapturedError(const char* error_type) {
+  PyObject* id = CurrentRequestId();
+  const Call* call = id == nullptr ? nullptr : RunningCallOf(id);
+  Py_XDECREF(id);
+  if (call == nullptr) Py_RETURN_NONE;
+  return RecordCaptured(call->middleware->recorder, call->exchange,
+                        {.scope = call->scope, .root_path = call->root_path}, error_type);
 }
 
 bool InitCallType() {

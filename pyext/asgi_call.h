@@ -13,6 +13,11 @@ namespace reqtrail {
 /// MemoryError.
 [[nodiscard]] PyObject* MakeCall(Middleware* middleware, PyObject* scope, PyObject* receive, PyObject* send);
 
+/// Counts an error of class `error_type` that the running code has handled, for the request that it works for. Returns
+/// the tuple (method, endpoint) of that request, or None when it works for none that is recorded, as a new reference;
+/// nullptr with an error.
+[[nodiscard]] PyObject* CountCapturedError(const char* error_type);
+
 [[nodiscard]] bool InitCallType();
 
 }  // namespace reqtrail

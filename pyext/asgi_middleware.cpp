@@ -3,12 +3,12 @@
 #include <structmember.h>
 
 #include <algorithm>
-#include <cstring>
-#include <string>
 
 #include "pyext/asgi_call.h"
 #include "pyext/asgi_names.h"
 #include "pyext/asgi_send.h"
+#include "pyext/middleware_options.h"
+#include "pyext/request_logger.h"
 #include "pyext/request_recorder.h"
 
 namespace reqtrail {
@@ -35,7 +35,7 @@ bool BindArguments(PyObject* const* args, Py_ssize_t positional, PyObject* kwnam
 }
 
 bool IsRequest(PyObject* scope) noexcept {
-  PyObject* type = DictItem(scope, Names().type);
+  PyObject* type = TypeItem(scope);
   return IsName(type, Names().http) || IsName(type, Names().websocket);
 }
 
@@ -46,40 +46,6 @@ PyObject* CallMiddleware(PyObject* callable, PyObject* const* args, std::size_t 
     return PyObject_Vectorcall(self->app, args, static_cast<std::size_t>(PyVectorcall_NARGS(nargsf)), kwnames);
   }
   return MakeCall(self, bound[0], bound[1], bound[2]);
-}
-
-// A header name is a token (RFC 9110): anything else would let a configuration split the response.
-PyObject* HeaderNameBytes(const char* name) {
-  constexpr const char* kTokenBytes = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
-  std::string lower(name);
-  for (char& byte : lower) {
-    if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte + ('a' - 'A'));
-  }
-  if (lower.empty() || lower.find_first_not_of(kTokenBytes) != std::string::npos) {
-    PyErr_SetString(
-        PyExc_ValueError,
-        "header_name must be the name of an HTTP header, such as \"X-Request-ID\": letters, digits and - only");
-    return nullptr;
-  }
-  return PyBytes_FromStringAndSize(lower.data(), static_cast<Py_ssize_t>(lower.size()));
-}
-
-bool CheckOptions(PyObject* app, PyObject* generator, PyObject* recorder) {
-  if (PyCallable_Check(app) == 0) {
-    PyErr_Format(PyExc_TypeError, "app must be an ASGI application: a callable (scope, receive, send), not %.100s",
-                 Py_TYPE(app)->tp_name);
-    return false;
-  }
-  if (generator != Py_None && PyCallable_Check(generator) == 0) {
-    PyErr_Format(PyExc_TypeError, "generator must be a callable () -> str or None, not %.100s",
-                 Py_TYPE(generator)->tp_name);
-    return false;
-  }
-  if (recorder != Py_None && !PyObject_TypeCheck(recorder, RecorderType())) {
-    PyErr_SetString(PyExc_TypeError, "_recorder must be a Recorder or None");
-    return false;
-  }
-  return true;
 }
 
 // `async def` seen from outside: servers (uvicorn, asgiref) take a callable for ASGI 3 only if inspect says that its
@@ -95,28 +61,21 @@ bool PutMarker(Middleware* self) {
 }
 
 PyObject* New(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* keywords[] = {"app", "header_name", "generator", "_recorder", nullptr};
-  PyObject* app = nullptr;
-  const char* header_name = "X-Request-ID";
-  PyObject* generator = Py_None;
-  PyObject* recorder = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s$OO:CorrelationIDMiddleware", const_cast<char**>(keywords), &app,
-                                   &header_name, &generator, &recorder) ||
-      !CheckOptions(app, generator, recorder)) {
-    return nullptr;
-  }
-  PyObject* header_bytes = HeaderNameBytes(header_name);
-  if (header_bytes == nullptr) return nullptr;
+  MiddlewareOptions options;
+  if (!options.Parse(args, kwargs)) return nullptr;
   Middleware* self = AsMiddleware(type->tp_alloc(type, 0));
-  if (self == nullptr) {
-    Py_DECREF(header_bytes);
-    return nullptr;
-  }
+  if (self == nullptr) return nullptr;
   self->vectorcall = CallMiddleware;
-  self->app = Py_NewRef(app);
-  self->header_name = header_bytes;
-  self->generator = generator == Py_None ? nullptr : Py_NewRef(generator);
-  self->recorder = recorder == Py_None ? nullptr : reinterpret_cast<Recorder*>(Py_NewRef(recorder));
+  self->app = Py_NewRef(options.app);
+  self->policy = {.header_name = Py_NewRef(options.header_name),
+                  .generator = Py_XNewRef(options.generator),
+                  .validator = Py_XNewRef(options.validator),
+                  .transformer = Py_XNewRef(options.transformer),
+                  .trust_incoming = Py_NewRef(options.trust_incoming)};
+  self->updates_request_header = options.update_request_header;
+  self->exposed_header = Py_XNewRef(options.exposed_header);
+  self->logger = Py_NewRef(options.logger);
+  self->recorder = reinterpret_cast<Recorder*>(Py_XNewRef(options.recorder));
   if (!PutMarker(self)) Py_CLEAR(self);
   return reinterpret_cast<PyObject*>(self);
 }
@@ -126,7 +85,11 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(self->dict);
   Py_VISIT(self->app);
-  Py_VISIT(self->generator);
+  Py_VISIT(self->policy.generator);
+  Py_VISIT(self->policy.validator);
+  Py_VISIT(self->policy.transformer);
+  Py_VISIT(self->policy.trust_incoming);
+  Py_VISIT(self->logger);
   Py_VISIT(reinterpret_cast<PyObject*>(self->recorder));
   return 0;
 }
@@ -143,19 +106,33 @@ void Dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   Py_CLEAR(self->dict);
   Py_CLEAR(self->app);
-  Py_CLEAR(self->header_name);
-  Py_CLEAR(self->generator);
+  Py_CLEAR(self->policy.header_name);
+  Py_CLEAR(self->policy.generator);
+  Py_CLEAR(self->policy.validator);
+  Py_CLEAR(self->policy.transformer);
+  Py_CLEAR(self->policy.trust_incoming);
+  Py_CLEAR(self->exposed_header);
+  Py_CLEAR(self->logger);
   Py_XDECREF(reinterpret_cast<PyObject*>(self->recorder));
   type->tp_free(object);
   Py_DECREF(type);
 }
 
 constexpr const char kDoc[] =
-    "CorrelationIDMiddleware(app, header_name=\"X-Request-ID\", *, generator=None)\n--\n\n"
+    "CorrelationIDMiddleware(app, header_name=\"X-Request-ID\", *, update_request_header=True, generator=None,\n"
+    "                        validator=None, transformer=None, trust_incoming=True, expose_cors=False, logger=None)\n"
+    "--\n\n"
     "Gives every HTTP request and WebSocket of the ASGI application `app` a request id: the one in the request header\n"
-    "`header_name`, if it is there once and is a request id, else a new one. It is in request.state.request_id, in\n"
-    "reqtrail.get_request_id() and in the same header of the response.\n\n"
+    "`header_name`, if it is there once and is a request id; else the trace id of its traceparent; else a new one. It\n"
+    "is in request.state.request_id, in reqtrail.get_request_id(), in the same header of the response, and on the\n"
+    "records of request.state.logger.\n\n"
+    "update_request_header: put the id into the request's own header too, where the application may look for it.\n"
     "generator: a callable () -> str that makes new ids in place of random UUIDs. What it returns is checked.\n"
+    "validator: a callable (id: str) -> bool that may refuse an id of the client that is one.\n"
+    "transformer: a callable (id: str) -> str that changes ids, given or new ones. What it returns is checked.\n"
+    "trust_incoming: whether to take an id from the request at all: a bool, or a callable (scope) -> bool.\n"
+    "expose_cors: let scripts of other origins read the response header (Access-Control-Expose-Headers).\n"
+    "logger: what request.state.logger logs with: a logging.Logger or its name; None is \"reqtrail.request\".\n"
     "Raises TypeError or ValueError for an argument that is none of this.";
 
 }  // namespace
@@ -186,7 +163,7 @@ bool AddAsgiMiddleware(PyObject* module) {
   };
   static PyType_Spec spec = {"reqtrail._native.CorrelationIDMiddleware", sizeof(Middleware), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
-  if (!InitAsgiNames() || !InitExchangeType() || !InitCallType()) return false;
+  if (!InitAsgiNames() || !InitExchangeType() || !InitRequestLoggerType() || !InitCallType()) return false;
   PyObject* type = PyType_FromSpec(&spec);
   if (type == nullptr) return false;
   const bool added = PyModule_AddObjectRef(module, "CorrelationIDMiddleware", type) == 0;

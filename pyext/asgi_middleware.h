@@ -2,6 +2,8 @@
 
 #include <Python.h>
 
+#include "pyext/id_policy.h"
+
 namespace reqtrail {
 
 /// The callable that wraps an ASGI application: reqtrail.CorrelationIDMiddleware. It is immutable after its
@@ -12,8 +14,10 @@ struct Middleware {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* dict;
   PyObject* app;
-  PyObject* header_name;      ///< bytes, lower case: as it is sent
-  PyObject* generator;        ///< callable () -> str, or nullptr
+  IdPolicy policy;
+  bool updates_request_header;
+  PyObject* exposed_header;   ///< bytes: the header's name for Access-Control-Expose-Headers; nullptr: not told there
+  PyObject* logger;           ///< what request.state.logger logs with
   struct Recorder* recorder;  ///< a request_recorder.h object, or nullptr: no metrics, no error and access lines
 };
 

@@ -12,11 +12,15 @@ struct AsgiNames {
   PyObject* headers;
   PyObject* state;
   PyObject* request_id;
+  PyObject* logger;
+  PyObject* extra;
   PyObject* status;
   PyObject* more_body;
   PyObject* method;
+  PyObject* path;
   PyObject* root_path;
   PyObject* route;
+  PyObject* endpoint;
   PyObject* fastapi;
   PyObject* effective_route_context;
   PyObject* http_response_start;
@@ -42,5 +46,8 @@ struct AsgiNames {
 /// The value of `key` in `dict`, borrowed; nullptr where there is none, or no dict. Sets no error: an application's own
 /// key whose __eq__ raises is passed over.
 [[nodiscard]] PyObject* DictItem(PyObject* dict, PyObject* key) noexcept;
+
+/// The "type" of a scope or a message; as DictItem.
+[[nodiscard]] PyObject* TypeItem(PyObject* dict) noexcept;
 
 }  // namespace reqtrail

@@ -3,11 +3,13 @@
 #include <structmember.h>
 
 #include <ctime>
+#include <new>
 
 #include "pyext/asgi_names.h"
 #include "pyext/free_list.h"
 #include "pyext/instrument_fault.h"
 #include "pyext/request_headers.h"
+#include "pyext/request_recorder.h"
 
 namespace reqtrail {
 namespace {
@@ -22,7 +24,7 @@ bool MoreBody(PyObject* message) noexcept {
 }
 
 // Starlette and FastAPI send the response of a handled exception from inside the `except` that caught it. That is the
-// one place where a pure ASGI wrapper can still see which exception became this 5xx.
+// one place where a pure ASGI wrapper can still see which exception became this status.
 void NoteHandledError(Exchange* self) noexcept {
   PyObject* handled = HandledError();
   if (handled == nullptr) return;
@@ -37,23 +39,23 @@ void NoteStart(Exchange* self, PyObject* message) noexcept {
   const long value = PyLong_AsLongAndOverflow(status, &overflow);
   if (overflow != 0 || value < 100 || value > 999) return;
   self->status = static_cast<int>(value);
-  if (value >= 500) NoteHandledError(self);
+  if (IsErrorStatus(self->middleware->recorder, self->status)) NoteHandledError(self);
 }
 
 // The message to send in place of `message`: a new reference, or nullptr without an error for "as it is".
 PyObject* Observe(Exchange* self, PyObject* message) noexcept {
   if (!PyDict_Check(message)) return nullptr;
   const AsgiNames& names = Names();
-  PyObject* type = DictItem(message, names.type);
+  PyObject* type = TypeItem(message);
   const bool recorded = self->middleware->recorder != nullptr;
   if (IsName(type, names.http_response_body)) {
     if (recorded && self->ended_ns == 0 && !MoreBody(message)) self->ended_ns = MonotonicNs();
   } else if (IsName(type, names.http_response_start) || IsName(type, names.websocket_http_response_start)) {
     if (recorded) NoteStart(self, message);
-    return WithRequestIdHeader(message, self->middleware->header_name, self->id_bytes);
+    return WithRequestIdHeader(message, self->header, self->middleware->exposed_header);
   } else if (IsName(type, names.websocket_accept)) {
     self->accepted = true;
-    return WithRequestIdHeader(message, self->middleware->header_name, self->id_bytes);
+    return WithRequestIdHeader(message, self->header, nullptr);
   } else if (IsName(type, names.http_response_pathsend)) {
     if (recorded && self->ended_ns == 0) self->ended_ns = MonotonicNs();
   }
@@ -104,18 +106,18 @@ void Dealloc(PyObject* object) {
   Py_CLEAR(self->middleware);
   Py_CLEAR(self->send);
   Py_CLEAR(self->id);
-  Py_CLEAR(self->id_bytes);
+  Py_CLEAR(self->header);
   Py_CLEAR(self->error_type);
   free_exchanges.Give(self);
 }
 
 }  // namespace
 
-Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyObject* id_bytes) {
+Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyObject* header) {
   Exchange* self = free_exchanges.Take(exchange_type);
   if (self == nullptr) {
     Py_DECREF(id);
-    Py_DECREF(id_bytes);
+    Py_DECREF(header);
     return nullptr;
   }
   self->vectorcall = CallExchange;
@@ -123,7 +125,7 @@ Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyO
   self->middleware = middleware;
   self->send = Py_NewRef(send);
   self->id = id;
-  self->id_bytes = id_bytes;
+  self->header = header;
   self->error_type = nullptr;
   self->handled_error = nullptr;
   self->began_ns = 0;
@@ -131,6 +133,9 @@ Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyO
   self->status = 0;
   self->websocket = false;
   self->accepted = false;
+  self->is_recorded = false;
+  self->is_watched = false;
+  new (&self->inprogress) GaugeHandle();
   PyObject_GC_Track(self);
   return self;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "metrics/gauge.h"
 #include "pyext/asgi_middleware.h"
 
 namespace reqtrail {
@@ -17,18 +18,21 @@ struct Exchange {
   Middleware* middleware;
   PyObject* send;         ///< the server's
   PyObject* id;           ///< str
-  PyObject* id_bytes;     ///< the same as bytes
+  PyObject* header;       ///< tuple: the header's name and the id, as bytes
   PyObject* error_type;   ///< the class of the exception that was being handled when a 5xx began, or nullptr
   void* handled_error;    ///< that exception's address, only to be compared: it may be dead
   std::int64_t began_ns;  ///< monotonic; 0 without a recorder
   std::int64_t ended_ns;  ///< monotonic: when the last body message was sent; 0 before
   int status;             ///< of the response; 0 until it starts
   bool websocket;
-  bool accepted;  ///< a websocket was accepted
+  bool accepted;           ///< a websocket was accepted
+  bool is_recorded;        ///< the request has metrics and an access line
+  bool is_watched;         ///< it is counted among those in progress, as soon as it waits for something
+  GaugeHandle inprogress;  ///< where it is counted; empty before
 };
 
-/// Takes over the references `id` and `id_bytes`, also on failure. nullptr with MemoryError.
-[[nodiscard]] Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyObject* id_bytes);
+/// Takes over the references `id` and `header`, also on failure. nullptr with MemoryError.
+[[nodiscard]] Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyObject* header);
 
 /// Nanoseconds of the monotonic clock.
 [[nodiscard]] std::int64_t MonotonicNs() noexcept;

@@ -7,15 +7,36 @@
 
 namespace reqtrail {
 
-/// Keeps the memory of a few dead objects of one GC type for the next ones: a request makes two such objects, and an
-/// allocation with GC header costs more than the rest of their making. REQUIRES: the GIL for every call.
-template <typename Object, std::size_t kCapacity = 64>
+/// Where the objects of a type with GC come from and go to.
+struct GcMemory {
+  template <typename Object>
+  static Object* New(PyTypeObject* type) noexcept {
+    return PyObject_GC_New(Object, type);
+  }
+  static void Delete(void* object) noexcept { PyObject_GC_Del(object); }
+  // One that the collector has finalized keeps that mark, and would not be finalized in its next life.
+  static bool IsReusable(PyObject* object) noexcept { return PyObject_GC_IsFinalized(object) == 0; }
+};
+
+/// The same of a type without.
+struct PlainMemory {
+  template <typename Object>
+  static Object* New(PyTypeObject* type) noexcept {
+    return PyObject_New(Object, type);
+  }
+  static void Delete(void* object) noexcept { PyObject_Free(object); }
+  static bool IsReusable(PyObject*) noexcept { return true; }
+};
+
+/// Keeps the memory of a few dead objects of one type for the next ones: a request makes a handful of such objects, and
+/// their allocation costs more than the rest of their making. REQUIRES: the GIL for every call.
+template <typename Object, typename Memory = GcMemory, std::size_t kCapacity = 64>
 class FreeList {
  public:
   /// An object of `type` with a reference count of 1 and stale fields that the caller sets before PyObject_GC_Track.
   /// nullptr with MemoryError set.
   [[nodiscard]] Object* Take(PyTypeObject* type) noexcept {
-    if (size_ == 0) return PyObject_GC_New(Object, type);
+    if (size_ == 0) return Memory::template New<Object>(type);
     Object* object = objects_[--size_];
     PyObject_Init(reinterpret_cast<PyObject*>(object), type);
     return object;
@@ -25,11 +46,10 @@ class FreeList {
   /// released.
   void Give(Object* object) noexcept {
     PyTypeObject* type = Py_TYPE(object);
-    // One that the collector has finalized keeps that mark, and would not be finalized in its next life.
-    if (size_ < kCapacity && PyObject_GC_IsFinalized(reinterpret_cast<PyObject*>(object)) == 0) {
+    if (size_ < kCapacity && Memory::IsReusable(reinterpret_cast<PyObject*>(object))) {
       objects_[size_++] = object;
     } else {
-      PyObject_GC_Del(object);
+      Memory::Delete(object);
     }
     Py_DECREF(type);
   }

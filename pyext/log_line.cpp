@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
+#include "core/traceparent.h"
 #include "pyext/record_attributes.h"
 #include "pyext/request_context.h"
 
@@ -24,6 +26,13 @@ PyObject* name_of_format_exception = nullptr;
 PyObject* log_record_type = nullptr;
 
 py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
+
+/// The characters of a str, which owns them; empty if one is not ASCII.
+std::string_view AsciiView(PyObject* text) {
+  if (!PyUnicode_IS_COMPACT_ASCII(text)) return {};
+  return {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)),
+          static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))};
+}
 
 /// type(object).__name__, without running a metaclass.
 std::string_view TypeName(PyObject* object) {
@@ -45,7 +54,7 @@ class Line {
   [[nodiscard]] bool Write() {
     AppendTime();
     const bool written = Append("level", kLevelname) && Append("logger", kName) && AppendMessage() &&
-                         AppendRequestId() && AppendOrigin() && Append("module", kModule) &&
+                         AppendRequestId() && AppendTraceId() && AppendOrigin() && Append("module", kModule) &&
                          Append("function", kFuncName) && Append("line", kLineno) && AppendPlacedExtras() &&
                          AppendException() && AppendIfSet("stack", kStackInfo) && AppendOtherExtras();
     text_ += '}';
@@ -110,6 +119,17 @@ class Line {
     if (attributes_[kRequestId]) return Append("request_id", kRequestId);
     const py::object current = Steal(CurrentRequestId());
     return !current || AppendValue("request_id", current);
+  }
+
+  bool AppendTraceId() {
+    if (attributes_[kTraceId]) return Append("trace_id", kTraceId);
+    const py::object traceparent = Steal(CurrentTraceparent());
+    if (!traceparent) return true;
+    const std::optional<Traceparent> trace = ParseTraceparent(AsciiView(traceparent.ptr()));
+    if (!trace) return true;
+    AppendKey("trace_id");
+    value_.AppendPlain(trace->trace_id);
+    return true;
   }
 
   bool AppendOrigin() {

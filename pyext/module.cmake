@@ -10,6 +10,7 @@ pybind11_add_module(_native
   pyext/asgi_send.cpp
   pyext/awaitable.cpp
   pyext/http_metrics.cpp
+  pyext/id_policy.cpp
   pyext/instrument_fault.cpp
   pyext/json_log_formatter.cpp
   pyext/json_log_handler.cpp
@@ -21,11 +22,14 @@ pybind11_add_module(_native
   pyext/metric_object.cpp
   pyext/metric_types.cpp
   pyext/metrics_module.cpp
+  pyext/middleware_options.cpp
   pyext/module.cpp
   pyext/record_attributes.cpp
   pyext/request_context.cpp
   pyext/request_headers.cpp
+  pyext/request_logger.cpp
   pyext/request_recorder.cpp
+  pyext/route_series.cpp
   pyext/segment_object.cpp
   worker_hooks/direct_send.cpp
   worker_hooks/followed_apps.cpp

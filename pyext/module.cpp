@@ -35,6 +35,7 @@ PYBIND11_MODULE(_native_of_main, m) {
   m.attr("__version__") = REQTRAIL_VERSION;
   if (!reqtrail::InitRequestContext()) throw py::error_already_set();
   m.attr("request_id_var") = py::reinterpret_borrow<py::object>(reqtrail::RequestIdVar());
+  m.attr("traceparent_var") = py::reinterpret_borrow<py::object>(reqtrail::TraceparentVar());
   reqtrail::BindAsgi(m);
   PyObject* record_formatter = reqtrail::MakeRecordFormatterType();
   if (record_formatter == nullptr) throw py::error_already_set();

@@ -8,12 +8,12 @@ namespace reqtrail {
 namespace {
 
 /// In the order of RecordAttribute; then those that the logging module, formatters and servers add for their own use.
-constexpr std::array<const char*, 35> kNames = {
-    "name",       "msg",         "args",     "levelname",  "module",     "funcName",        "lineno",
-    "created",    "exc_info",    "exc_text", "stack_info", "request_id", "origin",          "endpoint",
-    "method",     "status_code", "duration", "task",       "task_id",    "error_type",      "error_message",
-    "user_id",    "levelno",     "pathname", "filename",   "msecs",      "relativeCreated", "thread",
-    "threadName", "processName", "process",  "taskName",   "message",    "asctime",         "color_message"};
+constexpr std::array<const char*, 36> kNames = {
+    "name",        "msg",      "args",       "levelname",       "module",     "funcName",      "lineno",      "created",
+    "exc_info",    "exc_text", "stack_info", "request_id",      "trace_id",   "origin",        "endpoint",    "method",
+    "status_code", "duration", "task",       "task_id",         "error_type", "error_message", "user_id",     "levelno",
+    "pathname",    "filename", "msecs",      "relativeCreated", "thread",     "threadName",    "processName", "process",
+    "taskName",    "message",  "asctime",    "color_message"};
 
 /// Finds a name's place in kNames, almost always by the address of the interned string alone.
 class NameTable {

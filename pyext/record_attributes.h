@@ -24,6 +24,7 @@ enum RecordAttribute : std::size_t {  // NOLINT(performance-enum-size): an index
   kExcText,
   kStackInfo,
   kRequestId,
+  kTraceId,
   kOrigin,
   kEndpoint,
   kMethod,

@@ -3,26 +3,34 @@
 namespace reqtrail {
 namespace {
 
-// The module does not declare support for sub-interpreters, so that one variable serves the whole process.
+// The module does not declare support for sub-interpreters, so that one variable each serves the whole process.
 PyObject* request_id_var = nullptr;
+PyObject* traceparent_var = nullptr;
+
+PyObject* CurrentText(PyObject* variable) noexcept {
+  PyObject* text = nullptr;
+  if (PyContextVar_Get(variable, nullptr, &text) < 0) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  if (text != nullptr && !PyUnicode_Check(text)) Py_CLEAR(text);
+  return text;
+}
 
 }  // namespace
 
 bool InitRequestContext() {
   if (request_id_var == nullptr) request_id_var = PyContextVar_New("reqtrail_request_id", nullptr);
-  return request_id_var != nullptr;
+  if (traceparent_var == nullptr) traceparent_var = PyContextVar_New("reqtrail_traceparent", nullptr);
+  return request_id_var != nullptr && traceparent_var != nullptr;
 }
 
 PyObject* RequestIdVar() noexcept { return request_id_var; }
 
-PyObject* CurrentRequestId() noexcept {
-  PyObject* id = nullptr;
-  if (PyContextVar_Get(request_id_var, nullptr, &id) < 0) {
-    PyErr_Clear();
-    return nullptr;
-  }
-  if (id != nullptr && !PyUnicode_Check(id)) Py_CLEAR(id);
-  return id;
-}
+PyObject* TraceparentVar() noexcept { return traceparent_var; }
+
+PyObject* CurrentRequestId() noexcept { return CurrentText(request_id_var); }
+
+PyObject* CurrentTraceparent() noexcept { return CurrentText(traceparent_var); }
 
 }  // namespace reqtrail

@@ -2,24 +2,29 @@
 
 #include <Python.h>
 
+#include <string_view>
+
 namespace reqtrail {
 
-/// The id of a request as both sides need it. Owned references; both nullptr before TakeRequestId.
-struct TakenId {
-  PyObject* text = nullptr;   ///< str
-  PyObject* bytes = nullptr;  ///< the same as bytes, for the response header
-  bool rejected = false;      ///< the request had an id that was refused: not valid, or more than one
-};
+/// The content of a bytes object, which owns it.
+[[nodiscard]] inline std::string_view BytesView(PyObject* bytes) noexcept {
+  return {PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+}
 
-/// The id of a request with these headers (an iterable of pairs of bytes; nullptr: none): the value of header
-/// `header_name` (lower-case bytes) if there is exactly one and core says that it is an id, else a new one, from
-/// `generator` (nullptr: core's UUIDs) if that gives an id. A fault of the generator is reported, not raised. False
-/// with a Python error set only when there is no memory.
-[[nodiscard]] bool TakeRequestId(PyObject* headers, PyObject* header_name, PyObject* generator, TakenId* taken);
+/// The two items of a header pair, borrowed; false for what is no pair.
+[[nodiscard]] bool SplitPair(PyObject* pair, PyObject** name, PyObject** value) noexcept;
 
-/// A copy of `message` (a dict) whose "headers" are a new list: the application's, without those called `header_name`,
-/// and then (header_name, id). The application's message and list stay as they are. A new reference, or nullptr with an
-/// error.
-[[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, PyObject* header_name, PyObject* id);
+/// The tuple (name, value) of two bytes objects: a new reference, or nullptr with MemoryError.
+[[nodiscard]] PyObject* HeaderPair(PyObject* name, PyObject* value);
+
+/// A new list of headers: those of `headers` (an iterable of pairs of bytes; nullptr: none) without those of the same
+/// name as `header`, a tuple of lower-case name and value in bytes, and then `header`. `headers` stays as it is.
+/// nullptr with an error.
+[[nodiscard]] PyObject* HeadersWith(PyObject* headers, PyObject* header);
+
+/// A copy of `message` (a dict) with `header` among its "headers" (HeadersWith). With `exposed` (the header's name as
+/// bytes, or nullptr) they also tell a browser that scripts of other origins may read the header, unless they do so
+/// already. The application's message and list stay as they are. A new reference, or nullptr with an error.
+[[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, PyObject* header, PyObject* exposed);
 
 }  // namespace reqtrail

@@ -6,93 +6,48 @@
 #include "pyext/asgi_names.h"
 #include "pyext/asgi_send.h"
 #include "pyext/instrument_fault.h"
-#include "pyext/series_cache.h"
 
 namespace reqtrail {
 
-// Immutable after its constructor but for the cache.
+// Immutable after its constructor but for what `routes` remembers.
 struct Recorder {
   PyObject_HEAD PyObject* segment;  // keeps the memory of the metrics mapped
   PyObject* access_levels;  // dict of logging.Logger: level -> whether it is enabled, for the levels asked so far
   PyObject* info;           // logging.INFO
-  PyObject* route_template;
+  PyObject* is_skipped;     // or nullptr
   PyObject* on_error;
   PyObject* on_access;
+  int first_error_status;
   HttpMetrics metrics;
-  SeriesCache cache;
+  RouteSeries routes;
 };
 
 namespace {
 
 constexpr int kClientClosedRequest = 499;
+constexpr int kClientError = 400;
 constexpr int kInternalServerError = 500;
 constexpr int kWebSocketInternalError = 1011;
+constexpr const char* kWebSocket = "WEBSOCKET";
+constexpr const char* kHandled = "handled";  // in place of a status, which is not known yet
 
 PyTypeObject* recorder_type = nullptr;
 
 Recorder* AsRecorder(PyObject* object) noexcept { return reinterpret_cast<Recorder*>(object); }
 
-std::string_view TextView(PyObject* text) noexcept {
-  Py_ssize_t size = 0;
-  const char* utf8 = text == nullptr || !PyUnicode_Check(text) ? nullptr : PyUnicode_AsUTF8AndSize(text, &size);
-  if (utf8 == nullptr) {
-    PyErr_Clear();
-    return {};
-  }
-  return {utf8, static_cast<std::size_t>(size)};
+const char* MethodOf(PyObject* scope) noexcept { return KnownMethod(TextView(DictItem(scope, Names().method))); }
+
+double SecondsSince(std::int64_t began_ns, std::int64_t ended_ns) noexcept {
+  return static_cast<double>(ended_ns - began_ns) * 1e-9;
 }
 
-// Mounts lengthen the scope's root_path: the route's own path is then only the end of the template.
-bool IsMounted(PyObject* scope, PyObject* root_path) noexcept {
-  PyObject* now = DictItem(scope, Names().root_path);
-  return now != root_path && TextView(now) != TextView(root_path);
-}
-
-// A new reference to a str; never nullptr without an error.
-PyObject* RouteTemplate(Recorder* self, PyObject* scope, PyObject* root_path) {
-  PyObject* made =
-      PyObject_CallFunctionObjArgs(self->route_template, scope, root_path == nullptr ? Py_None : root_path, nullptr);
-  if (made != nullptr && !PyUnicode_Check(made)) {
-    PyErr_SetString(PyExc_TypeError, "the route template is not a str");
-    Py_CLEAR(made);
-  }
-  return made;
-}
-
-// How a request ended, as far as it is known.
-struct Ending {
-  const char* method;  // from KnownMethod()
-  int status;
-  double seconds;
-  std::string_view request_id;
-};
-
-void Remember(Recorder* self, const SeriesKey& key, const HttpSeries& series, PyObject* handler) noexcept {
-  try {
-    self->cache.Put(key, series, handler);
-  } catch (const std::bad_alloc&) {
-    return;  // the next request looks the series up again
-  }
-}
-
-// Records the metrics and returns the route template: a new reference, or nullptr with an error.
-PyObject* Measure(Recorder* self, PyObject* scope, PyObject* root_path, const Ending& ending) {
-  PyObject* route = DictItem(scope, Names().route);
-  PyObject* context = DictItem(DictItem(scope, Names().fastapi), Names().effective_route_context);
-  const SeriesKey key{.route = route, .context = context, .method = ending.method, .status = ending.status};
-  const bool cacheable = route != nullptr && !IsMounted(scope, root_path);
-  if (cacheable) {
-    if (const SeriesCache::Entry* entry = self->cache.Find(key)) {
-      entry->series.Record(ending.seconds, ending.request_id);
-      return Py_NewRef(entry->handler);
-    }
-  }
-  PyObject* handler = RouteTemplate(self, scope, root_path);
-  if (handler == nullptr) return nullptr;
-  const HttpSeries series = self->metrics.Series(ending.method, TextView(handler), ending.status);
-  series.Record(ending.seconds, ending.request_id);
-  if (cacheable) Remember(self, key, series, handler);
-  return handler;
+// Whether a callable of the package (not of the application) says yes to `argument`. Its faults are reported.
+bool Asks(PyObject* callable, PyObject* argument, const char* where) noexcept {
+  PyObject* answer = PyObject_CallOneArg(callable, argument);
+  const int yes = answer == nullptr ? -1 : PyObject_IsTrue(answer);
+  Py_XDECREF(answer);
+  if (yes < 0) ReportFault(where);
+  return yes == 1;
 }
 
 void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) {
@@ -106,87 +61,95 @@ void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) {
   Py_DECREF(result);
 }
 
-// Logs an unhandled exception. The type to count it under (a new reference), or None: it is no error of the server.
-PyObject* LogError(Recorder* self, PyObject* error, PyObject* handler, const Ending& ending) {
-  return PyObject_CallFunction(self->on_error, "OOsid", error, handler, ending.method, ending.status, ending.seconds);
+// Logs an unhandled exception and counts it. False: it is no error of the server.
+bool TakeError(Recorder* self, PyObject* error, PyObject* handler, const Ending& ending) {
+  PyObject* type =
+      PyObject_CallFunction(self->on_error, "OOsid", error, handler, ending.method, ending.status, ending.seconds);
+  if (type == nullptr) {
+    ReportFault("error line");
+    return true;
+  }
+  const bool is_error = type != Py_None;
+  if (is_error) {
+    const StatusText status(ending.status);
+    self->metrics.CountError(TextView(handler), status.view(), TextView(type), ending.request_id);
+  }
+  Py_DECREF(type);
+  return is_error;
 }
 
-void CountError(Recorder* self, PyObject* handler, int status, std::string_view type, std::string_view request_id) {
-  self->metrics.CountError(TextView(handler), status, type, request_id);
-}
-
-// A 5xx that no exception of the application left behind: somebody answered it on purpose.
+// A status of an error that no exception of the application left behind: somebody answered it on purpose.
 void CountHandledError(Recorder* self, const Exchange* exchange, PyObject* handler, const Ending& ending) {
   const bool seen = exchange->error_type != nullptr && exchange->handled_error != HandledError();
   const char* name = seen ? reinterpret_cast<PyTypeObject*>(exchange->error_type)->tp_name : "";
   std::string_view type(name);
   if (const std::size_t dot = type.rfind('.'); dot != std::string_view::npos) type.remove_prefix(dot + 1);
   const StatusText status(ending.status);
-  CountError(self, handler, ending.status, seen ? type : status.view(), ending.request_id);
+  self->metrics.CountError(TextView(handler), status.view(), seen ? type : status.view(), ending.request_id);
 }
 
-int StatusOf(const Exchange* exchange, PyObject* error) noexcept {
+int StatusOf(const Exchange* exchange, bool cancelled) noexcept {
   if (exchange->status != 0) return exchange->status;
-  // CancelledError, GeneratorExit: nobody waits for the answer. Otherwise the server answers for the application.
-  const bool cancelled = error != nullptr && PyErr_GivenExceptionMatches(error, PyExc_Exception) == 0;
+  // Nobody waits for the answer. Otherwise the server answers for the application.
   return cancelled ? kClientClosedRequest : kInternalServerError;
 }
 
-void RecordHttp(Recorder* self, Exchange* exchange, PyObject* scope, PyObject* root_path, PyObject* error) {
-  const std::int64_t ended_ns = exchange->ended_ns != 0 ? exchange->ended_ns : MonotonicNs();
-  Ending ending{.method = KnownMethod(TextView(DictItem(scope, Names().method))),
-                .status = StatusOf(exchange, error),
-                .seconds = static_cast<double>(ended_ns - exchange->began_ns) * 1e-9,
-                .request_id = TextView(exchange->id)};
-  const bool raised = error != nullptr && PyErr_GivenExceptionMatches(error, PyExc_Exception) != 0;
-  if (!raised) {
-    PyObject* handler = Measure(self, scope, root_path, ending);
-    if (handler == nullptr) {
-      ReportFault("request metrics");
-      return;
-    }
-    if (ending.status >= kInternalServerError) CountHandledError(self, exchange, handler, ending);
-    LogAccess(self, handler, ending);
-    Py_DECREF(handler);
-    return;
-  }
-  PyObject* handler = RouteTemplate(self, scope, root_path);
+void RecordRaised(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error, Ending ending) {
+  PyObject* handler = self->routes.Template(routed);
   if (handler == nullptr) {
     ReportFault("route template");
     return;
   }
-  PyObject* type = LogError(self, error, handler, ending);
-  if (type == nullptr) {
-    ReportFault("error line");
-  } else if (type == Py_None) {
-    ending.status = kClientClosedRequest;
-  } else {
-    CountError(self, handler, ending.status, TextView(type), ending.request_id);
+  if (!TakeError(self, error, handler, ending)) ending.status = kClientClosedRequest;
+  if (exchange->is_recorded) {
+    bool excluded = false;
+    if (!self->routes.RecordUnder(handler, ending, &excluded)) ReportFault("request metrics");
+    if (!excluded) LogAccess(self, handler, ending);
   }
-  Py_XDECREF(type);
-  self->metrics.Series(ending.method, TextView(handler), ending.status).Record(ending.seconds, ending.request_id);
-  LogAccess(self, handler, ending);
   Py_DECREF(handler);
 }
 
-void RecordWebSocket(Recorder* self, Exchange* exchange, PyObject* scope, PyObject* root_path, PyObject* error) {
-  if (error == nullptr || PyErr_GivenExceptionMatches(error, PyExc_Exception) == 0) return;
-  const Ending ending{.method = "WEBSOCKET",
-                      .status = exchange->accepted ? kWebSocketInternalError : kInternalServerError,
-                      .seconds = static_cast<double>(MonotonicNs() - exchange->began_ns) * 1e-9,
+void RecordAnswered(Recorder* self, const Exchange* exchange, const Routed& routed, const Ending& ending) {
+  const bool is_error = ending.status >= self->first_error_status && ending.status != kClientClosedRequest;
+  bool hidden = !exchange->is_recorded;
+  if (hidden && !is_error) return;
+  PyObject* handler = hidden ? self->routes.Template(routed) : self->routes.Record(routed, ending, &hidden);
+  if (handler == nullptr) {
+    ReportFault("request metrics");
+    return;
+  }
+  if (is_error) CountHandledError(self, exchange, handler, ending);
+  if (!hidden) LogAccess(self, handler, ending);
+  Py_DECREF(handler);
+}
+
+void RecordHttp(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error) {
+  const bool raised = error != nullptr && PyErr_GivenExceptionMatches(error, PyExc_Exception) != 0;
+  const bool cancelled = error != nullptr && !raised;  // CancelledError, GeneratorExit
+  const std::int64_t ended_ns = exchange->ended_ns != 0 ? exchange->ended_ns : MonotonicNs();
+  const Ending ending{.method = MethodOf(routed.scope),
+                      .status = StatusOf(exchange, cancelled),
+                      .seconds = SecondsSince(exchange->began_ns, ended_ns),
                       .request_id = TextView(exchange->id)};
-  PyObject* handler = RouteTemplate(self, scope, root_path);
+  if (raised) {
+    RecordRaised(self, exchange, routed, error, ending);
+  } else {
+    RecordAnswered(self, exchange, routed, ending);
+  }
+}
+
+void RecordWebSocket(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error) {
+  if (error == nullptr || PyErr_GivenExceptionMatches(error, PyExc_Exception) == 0) return;
+  const Ending ending{.method = kWebSocket,
+                      .status = exchange->accepted ? kWebSocketInternalError : kInternalServerError,
+                      .seconds = SecondsSince(exchange->began_ns, MonotonicNs()),
+                      .request_id = TextView(exchange->id)};
+  PyObject* handler = self->routes.Template(routed);
   if (handler == nullptr) {
     ReportFault("route template");
     return;
   }
-  PyObject* type = LogError(self, error, handler, ending);
-  if (type == nullptr) {
-    ReportFault("error line");
-  } else if (type != Py_None) {
-    CountError(self, handler, ending.status, TextView(type), ending.request_id);
-  }
-  Py_XDECREF(type);
+  (void)TakeError(self, error, handler, ending);
   Py_DECREF(handler);
 }
 
@@ -195,14 +158,14 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(self->segment);
   Py_VISIT(self->access_levels);
-  Py_VISIT(self->route_template);
+  Py_VISIT(self->is_skipped);
   Py_VISIT(self->on_error);
   Py_VISIT(self->on_access);
-  return self->cache.Traverse(visit, arg);
+  return self->routes.Traverse(visit, arg);
 }
 
 int Clear(PyObject* object) {
-  AsRecorder(object)->cache.Clear();
+  AsRecorder(object)->routes.Clear();
   return 0;
 }
 
@@ -210,12 +173,11 @@ void Dealloc(PyObject* object) {
   Recorder* self = AsRecorder(object);
   PyTypeObject* type = Py_TYPE(object);
   PyObject_GC_UnTrack(object);
-  self->cache.Clear();
-  self->cache.~SeriesCache();
+  self->routes.~RouteSeries();
   Py_CLEAR(self->segment);
   Py_CLEAR(self->access_levels);
   Py_CLEAR(self->info);
-  Py_CLEAR(self->route_template);
+  Py_CLEAR(self->is_skipped);
   Py_CLEAR(self->on_error);
   Py_CLEAR(self->on_access);
   type->tp_free(object);
@@ -224,20 +186,50 @@ void Dealloc(PyObject* object) {
 
 }  // namespace
 
-void RecordRequest(Recorder* recorder, Exchange* exchange, PyObject* scope, PyObject* root_path,
-                   PyObject* error) noexcept {
+void RecordBegin(Recorder* recorder, Exchange* exchange, PyObject* scope, bool rejected_id) noexcept {
+  if (rejected_id) recorder->metrics.CountRejectedId();
+  exchange->websocket = IsName(TypeItem(scope), Names().websocket);
+  exchange->is_recorded = !exchange->websocket;
+  if (recorder->is_skipped != nullptr && exchange->is_recorded) {
+    PyObject* path = DictItem(scope, Names().path);
+    exchange->is_recorded = path == nullptr || !Asks(recorder->is_skipped, path, "skip_paths");
+  }
+  exchange->is_watched = exchange->is_recorded && recorder->metrics.HasInProgress();
+  exchange->began_ns = MonotonicNs();
+}
+
+void RecordSuspension(Recorder* recorder, Exchange* exchange, const Routed& routed) noexcept {
+  const bool is_routed = RouteSeries::IsRouted(routed.scope);
+  if (exchange->inprogress && !is_routed) return;
+  const GaugeHandle gauge = recorder->routes.CountIn(routed, is_routed, MethodOf(routed.scope));
+  exchange->inprogress.Add(-1);
+  exchange->inprogress = gauge;
+  exchange->is_watched = !is_routed;
+  if (PyErr_Occurred()) ReportFault("requests in progress");
+}
+
+void RecordRequest(Recorder* recorder, Exchange* exchange, const Routed& routed, PyObject* error) noexcept {
+  exchange->inprogress.Add(-1);
   if (exchange->websocket) {
-    RecordWebSocket(recorder, exchange, scope, root_path, error);
+    RecordWebSocket(recorder, exchange, routed, error);
   } else {
-    RecordHttp(recorder, exchange, scope, root_path, error);
+    RecordHttp(recorder, exchange, routed, error);
   }
   if (PyErr_Occurred()) ReportFault("request record");
 }
 
-void RecordRejectedId(Recorder* recorder) noexcept { recorder->metrics.CountRejectedId(); }
+PyObject* RecordCaptured(Recorder* recorder, const Exchange* exchange, const Routed& routed, const char* error_type) {
+  PyObject* handler = recorder->routes.Template(routed);
+  if (handler == nullptr) return nullptr;
+  recorder->metrics.CountError(TextView(handler), kHandled, error_type, TextView(exchange->id));
+  PyObject* place = Py_BuildValue("(sN)", exchange->websocket ? kWebSocket : MethodOf(routed.scope), handler);
+  return place;
+}
+
+bool IsErrorStatus(const Recorder* recorder, int status) noexcept { return status >= recorder->first_error_status; }
 
 PyObject* MakeRecorder(PyObject* segment_object, Segment& segment, const RecorderOptions& options) {
-  Result<HttpMetrics> metrics = HttpMetrics::Open(segment, options.errors_namespace);
+  Result<HttpMetrics> metrics = HttpMetrics::Open(segment, options.metrics);
   if (!metrics.ok()) {
     PyErr_SetString(PyExc_ValueError, metrics.error().message.c_str());
     return nullptr;
@@ -249,11 +241,12 @@ PyObject* MakeRecorder(PyObject* segment_object, Segment& segment, const Recorde
     return nullptr;
   }
   new (&self->metrics) HttpMetrics(metrics.value());
-  new (&self->cache) SeriesCache();
+  new (&self->routes) RouteSeries(metrics.value(), options.route_template, options.is_excluded);
   self->segment = Py_NewRef(segment_object);
   self->info = info;
+  self->first_error_status = options.count_4xx ? kClientError : kInternalServerError;
   self->access_levels = Py_NewRef(options.access_levels);
-  self->route_template = Py_NewRef(options.route_template);
+  self->is_skipped = options.is_skipped == Py_None ? nullptr : Py_NewRef(options.is_skipped);
   self->on_error = Py_NewRef(options.on_error);
   self->on_access = Py_NewRef(options.on_access);
   return reinterpret_cast<PyObject*>(self);

@@ -7,17 +7,15 @@
 #include <functional>
 #include <unordered_map>
 
-#include "pyext/http_metrics.h"
-
 namespace reqtrail {
 
 /// What the router left in the scope, and what is known of the response: enough to know the series without reading the
 /// route's attributes. `method` is text of KnownMethod(), compared by address.
 struct SeriesKey {
-  PyObject* route;
+  PyObject* route;    ///< nullptr: not routed
   PyObject* context;  ///< FastAPI's effective route context, or nullptr
   const char* method;
-  int status;
+  int status;  ///< 0: of a request that is still running
 
   bool operator==(const SeriesKey&) const = default;
 };
@@ -34,10 +32,11 @@ struct SeriesKeyHash {
 
 /// The series of the routes that were served. It owns references to the keys' objects, so that an address stays the
 /// address of that route, and to the templates. REQUIRES: the GIL for every call.
+template <typename Series>
 class SeriesCache {
  public:
   struct Entry {
-    HttpSeries series;
+    Series series;
     PyObject* handler;  ///< str: the route template
   };
 
@@ -49,10 +48,10 @@ class SeriesCache {
 
   /// Takes references of its own. An application that makes routes as it goes must not fill the memory: at the limit
   /// everything is forgotten.
-  void Put(const SeriesKey& key, const HttpSeries& series, PyObject* handler) {
+  void Put(const SeriesKey& key, const Series& series, PyObject* handler) {
     if (entries_.size() >= kMaxEntries) Clear();
     if (!entries_.emplace(key, Entry{.series = series, .handler = handler}).second) return;
-    Py_INCREF(key.route);
+    Py_XINCREF(key.route);
     Py_XINCREF(key.context);
     Py_INCREF(handler);
   }
@@ -61,7 +60,7 @@ class SeriesCache {
     std::unordered_map<SeriesKey, Entry, SeriesKeyHash> dropped;
     dropped.swap(entries_);  // a dropped route may run Python code that comes back here
     for (auto& [key, entry] : dropped) {
-      Py_DECREF(key.route);
+      Py_XDECREF(key.route);
       Py_XDECREF(key.context);
       Py_DECREF(entry.handler);
     }

@@ -4,18 +4,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from reqtrail._native import __version__
-from reqtrail.context import get_request_id, reset_request_id, set_request_id
+from reqtrail.context import get_request_id, get_traceparent, reset_request_id, set_request_id
 
 if TYPE_CHECKING:
     from reqtrail import asgi, celery, logging, metrics, sqlalchemy
+    from reqtrail._captured_errors import capture_exception
     from reqtrail.asgi import CorrelationIDMiddleware, install, uninstall
 
 __all__ = [
     "CorrelationIDMiddleware",
     "__version__",
     "asgi",
+    "capture_exception",
     "celery",
     "get_request_id",
+    "get_traceparent",
     "install",
     "logging",
     "metrics",
@@ -27,14 +30,19 @@ __all__ = [
 
 # On first use, so that a worker does not import Starlette, nor an API without tasks Celery.
 _SUBMODULES = frozenset({"asgi", "celery", "logging", "metrics", "sqlalchemy"})
-_FROM_ASGI = frozenset({"CorrelationIDMiddleware", "install", "uninstall"})
+_FROM_MODULE = {
+    "CorrelationIDMiddleware": "asgi",
+    "capture_exception": "_captured_errors",
+    "install": "asgi",
+    "uninstall": "asgi",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"reqtrail.{name}")
-    if name in _FROM_ASGI:
-        value = getattr(importlib.import_module("reqtrail.asgi"), name)
+    if name in _FROM_MODULE:
+        value = getattr(importlib.import_module(f"reqtrail.{_FROM_MODULE[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'reqtrail' has no attribute {name!r}")

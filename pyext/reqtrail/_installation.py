@@ -1,6 +1,5 @@
 """What `reqtrail.install` does to one Starlette or FastAPI application, and how it is undone."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -10,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from reqtrail import metrics
+from reqtrail._http_options import IdOptions, RecordOptions
 from reqtrail._native import CorrelationIDMiddleware, make_recorder
 from reqtrail._request_log import access_levels, log_access, log_error
 from reqtrail._route_template import RouteTemplates
@@ -29,14 +29,14 @@ async def _metrics_response(request: Request) -> Response:
     return Response(body, headers={"content-type": content_type})
 
 
-def recorder_of(app: Starlette, segment: metrics.Segment, namespace: str) -> "Recorder":
+def recorder_of(app: Starlette, segment: metrics.Segment, options: RecordOptions) -> "Recorder":
     """Return a recorder of the requests of `app` that counts in `segment`.
 
-    Raises ValueError for a namespace that no metric name begins with.
+    Raises ValueError for a namespace that no metric name begins with, and for buckets that are not those of `segment`.
     """
     return make_recorder(
         segment,
-        errors_namespace=namespace,
+        **options._asdict(),
         access_levels=access_levels(),
         route_template=RouteTemplates(app.router).of,
         on_error=log_error,
@@ -55,14 +55,12 @@ class Installation:
         *,
         recorder: "Recorder",
         metrics_path: str | None,
-        header_name: str,
-        generator: Callable[[], str] | None,
+        ids: IdOptions,
     ) -> None:
         self._app = app
         self._recorder = recorder
         self._metrics_path = metrics_path
-        self._header_name = header_name
-        self._generator = generator
+        self._ids = ids
         self._metrics_route: BaseRoute | None = None
         self._build_inner = app.build_middleware_stack
         self._installed = True
@@ -81,12 +79,7 @@ class Installation:
         if not self._installed:
             return self._build_inner()  # somebody wrapped this wrapper: it stays, and does nothing
         self._add_metrics_route()
-        return CorrelationIDMiddleware(
-            self._build_with_error_handler(),
-            self._header_name,
-            generator=self._generator,
-            _recorder=self._recorder,
-        )
+        return CorrelationIDMiddleware(self._build_with_error_handler(), **self._ids, _recorder=self._recorder)
 
     def _build_with_error_handler(self) -> ASGIApp:
         handlers = self._app.exception_handlers

@@ -1,12 +1,13 @@
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
-from logging import Formatter, Handler, LogRecord
+from logging import Formatter, Handler, Logger, LogRecord
 from typing import Any, final
 
 from typing_extensions import Self
 
 __version__: str
 request_id_var: ContextVar[str]
+traceparent_var: ContextVar[str]
 
 class RecordFormatter:
     def configure(self, origin: str, ascii_only: bool, max_text_bytes: int, redact: tuple[str, ...], /) -> None: ...
@@ -210,7 +211,13 @@ class CorrelationIDMiddleware:
         app: Callable[[Any, Any, Any], Awaitable[None]],
         header_name: str = "X-Request-ID",
         *,
+        update_request_header: bool = True,
         generator: Callable[[], str] | None = None,
+        validator: Callable[[str], object] | None = None,
+        transformer: Callable[[str], str] | None = None,
+        trust_incoming: bool | Callable[[_Scope], object] = True,
+        expose_cors: bool = False,
+        logger: Logger | str | None = None,
         _recorder: Recorder | None = None,
     ) -> None: ...
     def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> Awaitable[None]: ...
@@ -219,10 +226,17 @@ def make_recorder(
     segment: Segment,
     *,
     errors_namespace: str,
+    buckets: Sequence[float],
+    metrics: Sequence[str],
+    group_status_codes: bool,
+    count_4xx: bool,
     access_levels: dict[int, bool],
     route_template: Callable[[_Scope, str | None], str],
+    is_excluded: Callable[[str], object] | None,
+    is_skipped: Callable[[str], object] | None,
     on_error: Callable[[Exception, str, str, int, float], str | None],
     on_access: Callable[[str, str, int, float], None],
 ) -> Recorder: ...
+def count_captured_error(error_type: str) -> tuple[str, str] | None: ...
 def set_asgi_marker(function: Callable[..., Awaitable[None]]) -> None: ...
 def set_fault_handler(handler: Callable[[str, BaseException | None], None]) -> None: ...

@@ -3,10 +3,13 @@
 import logging
 import sys
 
+from reqtrail.context import get_request_id
+
 _access_logger = logging.getLogger("reqtrail.access")
 _error_logger = logging.getLogger("reqtrail.error")
 _SERVER_LOGGERS = ("uvicorn.error", "gunicorn.error", "hypercorn.error")
 _MARK = "_reqtrail_logged"
+_CAPTURED = "_reqtrail_captured"
 
 
 def access_levels() -> dict[int, bool]:
@@ -35,7 +38,9 @@ def log_error(error: Exception, endpoint: str, method: str, status_code: int, se
     if _is_disconnect(error):
         return None
     error_type = type(error).__name__
-    if _error_logger.isEnabledFor(logging.ERROR):
+    if _is_captured(error):
+        _put(error, _MARK, True)
+    elif _error_logger.isEnabledFor(logging.ERROR):
         _error_logger.error(
             "%s %s %d: unhandled %s",
             method,
@@ -49,11 +54,24 @@ def log_error(error: Exception, endpoint: str, method: str, status_code: int, se
                 "status_code": status_code,
                 "duration": seconds,
                 "error_type": error_type,
-                "error_message": _message(error),
+                "error_message": error_message(error),
             },
         )
-        _mark(error)
+        _put(error, _MARK, True)
     return error_type
+
+
+def mark_captured(error: BaseException) -> None:
+    """Keep `log_error` from logging an exception again that this request has captured."""
+    _put(error, _CAPTURED, get_request_id())
+
+
+def _is_captured(error: BaseException) -> bool:
+    try:
+        by = error.__dict__.get(_CAPTURED)
+    except Exception:
+        return False
+    return by is not None and by == get_request_id()  # another request may raise the same instance
 
 
 def _is_disconnect(error: Exception) -> bool:
@@ -62,16 +80,17 @@ def _is_disconnect(error: Exception) -> bool:
     return isinstance(disconnect, type) and isinstance(error, disconnect)
 
 
-def _message(error: Exception) -> str:
+def error_message(error: BaseException) -> str:
+    """Return the text of an exception, also of one that cannot be printed."""
     try:
         return str(error)
     except Exception:
         return f"<{type(error).__name__} whose __str__ failed>"
 
 
-def _mark(error: Exception) -> None:
+def _put(error: BaseException, name: str, value: object) -> None:
     try:
-        BaseException.__setattr__(error, _MARK, True)
+        BaseException.__setattr__(error, name, value)
     except Exception:
         return
 

@@ -2,14 +2,22 @@
 
 from contextvars import Token
 
-from reqtrail._native import request_id_fault, request_id_var
+from reqtrail._native import request_id_fault, request_id_var, traceparent_var
 
-__all__ = ["get_request_id", "reset_request_id", "set_request_id"]
+__all__ = ["get_request_id", "get_traceparent", "reset_request_id", "set_request_id"]
 
 
 def get_request_id() -> str | None:
     """Return the id of the request that the running code works for, or None outside of a request."""
     return request_id_var.get(None)
+
+
+def get_traceparent() -> str | None:
+    """Return the W3C traceparent that the request came with, to be passed on, or None without one.
+
+    It is 55 characters of version 00, as it came. That of a later version is passed on as one of version 00.
+    """
+    return traceparent_var.get(None)
 
 
 def set_request_id(id: str) -> Token[str]:  # noqa: A002 - the name that every caller reads

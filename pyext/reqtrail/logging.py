@@ -15,7 +15,7 @@ from reqtrail._log_handlers import (
     handler_for,
 )
 from reqtrail._log_setup import Setup, level_number
-from reqtrail.context import get_request_id
+from reqtrail.context import get_request_id, get_traceparent
 
 __all__ = [
     "DEFAULT_MAX_TEXT_BYTES",
@@ -124,8 +124,14 @@ def _set_up(level: int, origin: str, levels: dict[str, int], options: dict[str, 
 
 
 def add_request_id(_logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put the current `request_id` into the event, unless it has one: a processor for structlog."""
+    """Put the current `request_id` into the event, unless it has one: a processor for structlog.
+
+    Where the request came with a traceparent, its `trace_id` too.
+    """
     request_id = get_request_id()
     if request_id is not None:
         event_dict.setdefault("request_id", request_id)
+    traceparent = get_traceparent()
+    if traceparent is not None:
+        event_dict.setdefault("trace_id", traceparent[3:35])
     return event_dict

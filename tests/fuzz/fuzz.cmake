@@ -7,6 +7,7 @@ function(reqtrail_fuzz target)
 endfunction()
 
 reqtrail_fuzz(accept reqtrail_metrics)
+reqtrail_fuzz(incoming_id reqtrail_core)
 reqtrail_fuzz(json_text reqtrail_core)
 reqtrail_fuzz(request_id reqtrail_core)
 reqtrail_fuzz(saved_file reqtrail_flags)

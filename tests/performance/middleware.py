@@ -23,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from reqtrail import CorrelationIDMiddleware, metrics
+from reqtrail._http_options import RecordOptions
 from reqtrail._installation import recorder_of
 from tests.performance.report import BenchRow, write
 
@@ -119,7 +120,7 @@ def _instrumentator() -> App:
 
 def _recorded(directory: str) -> App:
     segment = metrics.Segment("bench", directory)
-    return CorrelationIDMiddleware(bare, _recorder=recorder_of(ROUTED, segment, "bench"))
+    return CorrelationIDMiddleware(bare, _recorder=recorder_of(ROUTED, segment, RecordOptions("bench")))
 
 
 async def _measure(candidates: list[_Candidate]) -> None:

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -39,8 +40,13 @@ TEST(StatusTextTest, IsTheNumber) {
   EXPECT_EQ(StatusText(1011).view(), "1011");
 }
 
+TEST(StatusTextTest, GroupedIsItsClass) {
+  EXPECT_EQ(StatusText(404, true).view(), "4xx");
+  EXPECT_EQ(StatusText(1011, true).view(), "1011");
+}
+
 TEST_F(HttpMetricsTest, TheSameLabelsAreTheSameSeries) {
-  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, "shop");
+  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, {.errors_namespace = "shop"});
   ASSERT_TRUE(metrics.ok());
   metrics.value().Series("GET", "/a/{b}", 200).Record(0.02, "first");
   metrics.value().Series("GET", "/a/{b}", 200).Record(0.03, "second");
@@ -51,15 +57,39 @@ TEST_F(HttpMetricsTest, TheSameLabelsAreTheSameSeries) {
 }
 
 TEST_F(HttpMetricsTest, TwoApplicationsOfOneProcessShareTheirFamilies) {
-  const Result<HttpMetrics> first = HttpMetrics::Open(*segment_, "shop");
-  const Result<HttpMetrics> second = HttpMetrics::Open(*segment_, "shop");
+  const Result<HttpMetrics> first = HttpMetrics::Open(*segment_, {.errors_namespace = "shop"});
+  const Result<HttpMetrics> second = HttpMetrics::Open(*segment_, {.errors_namespace = "shop"});
   ASSERT_TRUE(first.ok() && second.ok());
   first.value().Series("GET", "/", 200).Record(1, "a");
   EXPECT_EQ(second.value().Series("GET", "/", 200).requests.Value(), 1);
 }
 
+TEST_F(HttpMetricsTest, OnlyTheWantedFamiliesAreThereAndTheOthersCountNothing) {
+  const Result<HttpMetrics> metrics = HttpMetrics::Open(
+      *segment_, {.errors_namespace = "shop", .requests = false, .duration = false, .inprogress = false});
+  ASSERT_TRUE(metrics.ok());
+  EXPECT_FALSE(metrics.value().HasInProgress());
+  const HttpSeries series = metrics.value().Series("GET", "/", 200);
+  series.Record(1, "a");
+  EXPECT_FALSE(series.requests);
+  EXPECT_FALSE(series.duration);
+  metrics.value().InProgress("GET", "/").Add(1);
+  metrics.value().CountError("/", "500", "KeyError", "a");
+  EXPECT_EQ(segment_->series(), 1);
+}
+
+TEST_F(HttpMetricsTest, BucketsOfItsOwnAreThoseOfTheHistogram) {
+  constexpr std::array<double, 2> kBuckets = {0.1, 1};
+  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, {.errors_namespace = "shop", .buckets = kBuckets});
+  ASSERT_TRUE(metrics.ok());
+  EXPECT_EQ(metrics.value().Series("GET", "/", 200).duration.bounds().size(), 2);
+  const Result<HttpMetrics> other = HttpMetrics::Open(*segment_, {.errors_namespace = "shop"});
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().fault, MetricsFault::kConflict);
+}
+
 TEST_F(HttpMetricsTest, ANamespaceThatIsNoMetricNameIsRefused) {
-  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, "not-a-name");
+  const Result<HttpMetrics> metrics = HttpMetrics::Open(*segment_, {.errors_namespace = "not-a-name"});
   ASSERT_FALSE(metrics.ok());
   EXPECT_EQ(metrics.error().fault, MetricsFault::kInvalid);
   EXPECT_NE(metrics.error().message.find("not-a-name"), std::string::npos);

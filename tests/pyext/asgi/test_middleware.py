@@ -123,7 +123,7 @@ async def test_the_state_is_made_where_a_server_has_none() -> None:
     scope = {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"abc")]}
     client = Client()
     await CorrelationIDMiddleware(app)(scope, client.receive, client.send)
-    assert seen == [{"request_id": "abc"}]
+    assert [state["request_id"] for state in seen] == ["abc"]
 
 
 async def test_interleaved_requests_keep_their_own_id() -> None:
