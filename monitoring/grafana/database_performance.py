@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.grafana import database_rows, limits, panels, queries, sheet
+from monitoring.grafana import database_rows, limits, panels, queries, saturation, sheet
 from monitoring.grafana.panels import HALF, Limits
 
 SERVER = 'instance=~"$instance"'
@@ -179,12 +179,6 @@ def _latency() -> list[panels.Panel]:
 
 def _saturation() -> list[panels.Panel]:
     by_state = f"sum by (state) (pg_stat_activity_count{{{DATABASE}}})"
-    allowed = f"min(pg_settings_max_connections{{{SERVER}}} - pg_settings_superuser_reserved_connections{{{SERVER}}})"
-    used = f"""sum by (instance) (pg_stat_activity_count{{{SERVER}}})
-/ sum by (instance) (
-  pg_settings_max_connections{{{SERVER}}} - pg_settings_superuser_reserved_connections{{{SERVER}}})"""
-    pool = """sum by (pool) (reqtrail_db_pool_connections{state="checked_out"})
-/ sum by (pool) (reqtrail_db_pool_limit)"""
     waits = "histogram_quantile(0.95, sum by (pool, le) (rate(reqtrail_db_pool_wait_seconds_bucket[$__rate_interval])))"
     locks = f"sum by (mode) (pg_locks_count{{{DATABASE}}}) > 0"
     return [
@@ -193,14 +187,14 @@ def _saturation() -> list[panels.Panel]:
             "By state, under the limit of the server. idle in transaction holds locks and keeps VACUUM from its work.",
             "short",
             queries.over_time(by_state, "{{state}}"),
-            queries.over_time(allowed, "limit"),
+            queries.over_time(f"min({saturation.connections_allowed(SERVER)})", "limit"),
         ),
         panels.over_time(
             "Connections against the limit",
             "As a part of those that are not kept for superusers. The red line is the limit of the alert "
             "DatabasePoolExhausted.",
             "percentunit",
-            queries.over_time(used, "{{instance}}"),
+            queries.over_time(saturation.connections_ratio(SERVER), "{{instance}}"),
             limits=Limits(warning=0.6, critical=limits.CONNECTIONS_RATIO),
         ),
         panels.over_time(
@@ -214,7 +208,7 @@ def _saturation() -> list[panels.Panel]:
             "Pools of the application",
             "Connections of SQLAlchemy's pools that are handed out, as a part of what the pools may open.",
             "percentunit",
-            queries.over_time(pool, "{{pool}}"),
+            queries.over_time(saturation.pool_ratio("pool"), "{{pool}}"),
             limits=Limits(warning=0.7, critical=limits.POOL_RATIO),
         ),
         panels.over_time(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.grafana import limits, links, panels, queries, sheet
+from monitoring.grafana import limits, links, panels, queries, saturation, sheet
 from monitoring.grafana.panels import HALF, Limits
 
 API = 'job=~"$job", handler=~"$endpoint"'
@@ -138,10 +138,6 @@ def _latency() -> list[panels.Panel]:
 
 
 def _saturation() -> list[panels.Panel]:
-    pool_used = """sum by (job, instance, pool) (reqtrail_db_pool_connections{job=~"$job", state="checked_out"})
-/ sum by (job, instance, pool) (reqtrail_db_pool_limit{job=~"$job"})"""
-    connections = """sum by (job, instance) (pg_stat_activity_count)
-/ sum by (job, instance) (pg_settings_max_connections - pg_settings_superuser_reserved_connections)"""
     disk = """min by (instance, mountpoint) (
   node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"}
   / node_filesystem_size_bytes)"""
@@ -166,7 +162,7 @@ def _saturation() -> list[panels.Panel]:
             "Connections of SQLAlchemy's pools that are handed out, as a part of what the pools may open. At 100 % "
             "requests wait.",
             "percentunit",
-            queries.over_time(pool_used, "{{instance}} {{pool}}"),
+            queries.over_time(saturation.pool_ratio("job, instance, pool", 'job=~"$job"'), "{{instance}} {{pool}}"),
             limits=Limits(warning=0.7, critical=limits.POOL_RATIO),
         ),
         panels.over_time(
@@ -174,7 +170,7 @@ def _saturation() -> list[panels.Panel]:
             "Connections, as a part of those that are not kept for superusers. The red line is the limit of the alert "
             "DatabasePoolExhausted.",
             "percentunit",
-            queries.over_time(connections, "{{instance}}"),
+            queries.over_time(saturation.connections_ratio(), "{{instance}}"),
             limits=Limits(warning=0.6, critical=limits.CONNECTIONS_RATIO),
         ),
         panels.over_time(

@@ -87,7 +87,7 @@ def _families() -> Iterator[_Family]:
     yield family("celery_worker_up", ['hostname="celery@one"'], worker)
     for name in ("xact_commit", "xact_rollback", "tup_inserted", "tup_updated", "tup_deleted", "blks_hit", "blks_read"):
         yield family(f"pg_stat_database_{name}", ['datname="shop"'], server)
-    for name in ("deadlocks", "conflicts"):
+    for name in ("deadlocks", "conflicts", "numbackends"):
         yield family(f"pg_stat_database_{name}", ['datname="shop"'], server)
     yield family("pg_stat_activity_count", [f'datname="shop",state="{state}"' for state in states], server)
     yield family("pg_stat_activity_max_tx_duration", [f'datname="shop",state="{state}"' for state in states], server)
