@@ -41,10 +41,10 @@ def dashboard() -> Dashboard:
 
 def _traffic() -> list[panels.Panel]:
     requests = queries.grown_a_second("http_requests_total", API, "")
-    errors = queries.grown_a_second(COUNTER, ERRORS, "")
-    count = queries.grown(COUNTER, ERRORS, "", "$__range")
-    places = f"count({queries.grown(COUNTER, ERRORS, 'endpoint', '$__range')} > 0)"
-    kinds = f"count({queries.grown(COUNTER, ERRORS, 'error_type', '$__range')} > 0)"
+    errors = queries.or_none(queries.grown_a_second(COUNTER, ERRORS, ""))
+    count = queries.or_none(queries.grown(COUNTER, ERRORS, "", "$__range"))
+    places = queries.or_none(f"count({queries.grown(COUNTER, ERRORS, 'endpoint', '$__range')} > 0)")
+    kinds = queries.or_none(f"count({queries.grown(COUNTER, ERRORS, 'error_type', '$__range')} > 0)")
     ratio = f"{errors}\n/ {requests}"
     return [
         panels.number("Requests", "Requests a second, good and bad.", "reqps", queries.now(requests, "requests")),

@@ -65,7 +65,7 @@ def _traffic() -> list[panels.Panel]:
 
 
 def _errors() -> list[panels.Panel]:
-    errors = queries.grown_a_second("commandcenter_errors_total", ERRORS, "")
+    errors = queries.or_none(queries.grown_a_second("commandcenter_errors_total", ERRORS, ""))
     by_handler = f"""sum by (handler) (rate(http_requests_total{{{API}, status=~"5.."}}[$__rate_interval]))
 / sum by (handler) (rate(http_requests_total{{{API}}}[$__rate_interval]))"""
     good = f"""1 - (sum(increase(http_requests_total{{{API}, status=~"5.."}}[$__range])) or vector(0))

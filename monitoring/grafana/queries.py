@@ -31,6 +31,11 @@ def grown_a_second(counter: str, selector: str, by: str) -> str:
     return f"1000 / $__rate_interval_ms * {grown(counter, selector, by, '$__rate_interval')}"
 
 
+def or_none(expr: str) -> str:
+    """PromQL of a sum or count that is 0 where there is nothing to add up."""
+    return f"({expr} or vector(0))"
+
+
 def over_time(expr: str, legend: str = "__auto", *, exemplar: bool = False) -> Query:
     """PromQL over the shown range. With `exemplar`, request ids are drawn where the samples came from."""
     return prometheus.Dataquery().expr(expr).legend_format(legend).exemplar(exemplar).range().datasource(PROMETHEUS)

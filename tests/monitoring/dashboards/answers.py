@@ -29,8 +29,11 @@ _VARIABLES = {
 
 
 def prometheus_text(query: PanelQuery, **variables: str) -> str:
-    """Return the PromQL that Prometheus is sent, everything chosen but what `variables` choose."""
-    return query.filled_in({**_VARIABLES, **variables})
+    """Return the PromQL that Prometheus is sent, everything chosen but what `variables` choose.
+
+    Left out is the 0 that stands in for series that are not there: what is looked for is series.
+    """
+    return query.filled_in({**_VARIABLES, **variables}).replace(" or vector(0)", "")
 
 
 def series_of(prometheus: Prometheus, query: PanelQuery, **variables: str) -> dict[str, list[float]]:
