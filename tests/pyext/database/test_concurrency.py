@@ -1,6 +1,10 @@
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -75,3 +79,13 @@ def test_threads_that_share_a_pool_keep_their_own_ids(plain_postgres: Postgres) 
             assert all(threads.map(one_request, range(200)))
     finally:
         engine.dispose()
+
+
+def test_greenlets_that_share_a_pool_keep_their_own_ids(plain_postgres: Postgres, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.pyext.database.gevent_program", plain_postgres.dsn()],
+        env=os.environ | {"REQTRAIL_METRICS_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.stdout, ended.returncode) == ("ok\n", 0), ended.stderr
