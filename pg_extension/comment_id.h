@@ -66,6 +66,11 @@ inline void Look(const char* text, const PlannedStmt* statement) {
   if (!HasNothing(text, statement->stmt_location, statement->stmt_len)) detail::Take(text);
 }
 
+/// Whether a statement has nothing to look at, which for one that the planner has just planned is known.
+inline bool HasNothingPlanned(const char* text, const PlannedStmt* statement) {
+  return PlannedWithNothing(text) || HasNothing(text, statement->stmt_location, statement->stmt_len);
+}
+
 /// As Look, for what the planner has just planned.
 inline void LookAtPlanned(const char* text, const PlannedStmt* statement) {
   if (PlannedWithNothing(text)) {

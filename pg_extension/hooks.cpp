@@ -256,7 +256,8 @@ static PlannedStmt* ReqtrailPlanner(REQTRAIL_PLANNER_PARAMETERS) {
 }
 
 static void ReqtrailExecutorRun(REQTRAIL_EXECUTOR_RUN_PARAMETERS) {
-  if (IsInside() || accumulator::MayRecord() || !comment_id::PlannedWithNothing(query->sourceText)) {
+  // Short cut for what is untagged, as in the planner: where nothing can be recorded, it need not be told what this is.
+  if (IsInside() || accumulator::MayRecord() || !comment_id::HasNothingPlanned(query->sourceText, query->plannedstmt)) {
     Run(REQTRAIL_EXECUTOR_RUN_ARGUMENTS);
     return;
   }

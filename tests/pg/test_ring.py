@@ -108,6 +108,76 @@ def test_memory_stays_as_it_is(small: Connection) -> None:
     assert allocated["size"] == before
 
 
+@pytest.fixture(scope="module")
+def notable_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    settings: dict[str, str | int] = {
+        "pg_stat_requests.max": CAPACITY,
+        "pg_stat_requests.max_notable": 128,
+        "pg_stat_requests.notable_duration": "20ms",
+    }
+    with Postgres(tmp_path_factory.mktemp("notable") / "server", settings=settings) as running:
+        with running.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_requests")
+        yield running
+
+
+@pytest.fixture
+def notable(notable_server: Postgres) -> Iterator[Connection]:
+    with notable_server.connect() as connection:
+        connection.execute("SELECT pg_stat_requests_reset()")
+        yield connection
+
+
+def fail(connection: Connection, request_id: str) -> None:
+    with pytest.raises(psycopg.errors.UndefinedColumn), tagged(connection, request_id):
+        connection.execute("SELECT nothing")
+
+
+def test_requests_with_errors_or_a_long_duration_outlive_the_others(notable: Connection) -> None:
+    fail(notable, "failed")
+    with tagged(notable, "slow"):
+        notable.execute("SELECT pg_sleep(0.03)")
+    record(notable, ["ordinary", *(f"id-{number}" for number in range(1000))])
+    assert rows(notable, "ordinary") == []
+    assert row(notable, "failed")["last_sqlstate"] == "42703"
+    assert row(notable, "slow")["total_time"] >= 30
+    told = info(notable)
+    assert (told["used"], told["notable_used"], told["notable_capacity"]) == (CAPACITY, 2, 128)
+    assert told["overwritten"] == 1003 - CAPACITY - 2
+    assert told["notable_overwritten"] == 0
+    assert told["notable_complete_since"] == told["stats_reset"] < told["complete_since"]
+    # New work finds them where they are.
+    record(notable, ["failed", "slow"])
+    assert (row(notable, "failed")["transactions"], row(notable, "slow")["transactions"]) == (2, 2)
+    assert info(notable)["notable_used"] == 2
+
+
+def test_notable_requests_give_way_to_others_of_their_kind_and_info_says_so(notable: Connection) -> None:
+    for number in range(400):
+        fail(notable, f"failed-{number}")
+    told = info(notable)
+    assert (told["used"], told["overwritten"]) == (CAPACITY, 0)
+    assert (told["notable_used"], told["notable_overwritten"]) == (128, 400 - CAPACITY - 128)
+    assert row(notable, "failed-399")["errors"] == 1
+    assert rows(notable, "failed-0") == []
+    held = read(notable, "SELECT request_id, last_seen FROM pg_stat_requests ORDER BY last_seen")
+    assert len(held) == CAPACITY + 128
+    kept_since = [found for found in held if found["last_seen"] > told["notable_complete_since"]]
+    first = int(kept_since[0]["request_id"].removeprefix("failed-"))
+    assert {found["request_id"] for found in kept_since} == {f"failed-{number}" for number in range(first, 400)}
+
+
+def test_reset_of_one_request_makes_room(notable: Connection) -> None:
+    record(notable, [f"id-{number}" for number in range(40)])
+    for number in range(0, 40, 2):
+        notable.execute("SELECT pg_stat_requests_reset(%s)", (f"id-{number}",))
+    assert info(notable)["used"] == 20
+    assert [row(notable, f"id-{number}")["statements"] for number in range(1, 40, 2)] == [1] * 20
+    record(notable, [f"new-{number}" for number in range(20)])
+    for number in range(20):
+        assert row(notable, f"new-{number}")["transactions"] == 1
+
+
 def test_a_look_up_of_what_is_no_id_finds_nothing(small: Connection) -> None:
     record(small, ["x"])
     for what in ("", "no such", "X", "x" * 10_000, "ä"):
