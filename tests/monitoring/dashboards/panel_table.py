@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 
 from devstack.postgres_tree import REPOSITORY
-from tests.monitoring.dashboards.not_here import NOT_HERE
 from tests.monitoring.dashboards.panel_queries import NAMES, PanelQuery, load, queries_of
 
 DOCUMENT = REPOSITORY / "docs" / "monitoring.md"
@@ -34,7 +33,7 @@ def _lines() -> Iterator[str]:
     for name in NAMES:
         yield f"\n### {load(name)['title']}\n\n| Panel | Asks | Run by |\n|---|---|---|\n"
         for query in queries_of(name):
-            yield f"| {query.panel} | `{_on_one_line(query)}` | {NOT_HERE.get(str(query)) or _TEST[query.language]} |\n"
+            yield f"| {query.panel} | `{_on_one_line(query)}` | {_TEST[query.language]} |\n"
 
 
 def _on_one_line(query: PanelQuery) -> str:

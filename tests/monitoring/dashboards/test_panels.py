@@ -7,7 +7,6 @@ import pytest
 
 from examples.commandcenter.trail import json_lines
 from tests.monitoring.dashboards.answers import prometheus_text, rows_of, samples_of
-from tests.monitoring.dashboards.not_here import NOT_HERE
 from tests.monitoring.dashboards.panel_queries import ALL, PanelQuery
 from tests.monitoring.dashboards.watched_application import HOLDER, WAITER, WatchedApplication
 from tests.waiting import wait_for
@@ -19,9 +18,8 @@ def names(queries: list[PanelQuery]) -> list[str]:
     return [str(query) for query in queries]
 
 
-PROMQL = [query for query in ALL if query.language == "promql" and str(query) not in NOT_HERE]
-SQL = [query for query in ALL if query.language == "sql" and str(query) not in NOT_HERE]
-EXCUSED = [query for query in ALL if str(query) in NOT_HERE]
+PROMQL = [query for query in ALL if query.language == "promql"]
+SQL = [query for query in ALL if query.language == "sql"]
 
 
 @pytest.mark.parametrize("query", PROMQL, ids=names(PROMQL))
@@ -32,10 +30,6 @@ def test_promql_of_a_panel_returns_data(watched: WatchedApplication, query: Pane
 @pytest.mark.parametrize("query", SQL, ids=names(SQL))
 def test_sql_of_a_panel_returns_rows_to_the_role_of_grafana(watched: WatchedApplication, query: PanelQuery) -> None:
     assert rows_of(watched, query) != []
-
-
-def test_what_is_excused_names_queries_and_has_no_data() -> None:
-    assert sorted(names(EXCUSED)) == sorted(NOT_HERE)
 
 
 WITH_EXEMPLARS = [query for query in PROMQL if query.target.get("exemplar")]
