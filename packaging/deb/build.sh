@@ -7,7 +7,7 @@ mkdir -p "$1"
 output=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
 version=${2:-$(cat VERSION)}
-date=$(date --rfc-email --date="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}")
+date=$(date --rfc-email --date="@${SOURCE_DATE_EPOCH:-$(stat --format=%Y CHANGELOG.md)}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

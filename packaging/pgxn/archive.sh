@@ -12,8 +12,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/$name"
 
-git ls-files -z -- VERSION LICENSE README.md CHANGELOG.md Makefile.pgxs core pg_extension sql docs/pg_stat_requests.md |
-  xargs -0 cp --parents -t "$work/$name"
+cp -r --parents -t "$work/$name" \
+  VERSION LICENSE README.md CHANGELOG.md Makefile.pgxs core pg_extension sql docs/pg_stat_requests.md
 cp packaging/pgxn/Makefile "$work/$name/"
 # Semantic versions before 1.0 promise nothing yet.
 status=stable
