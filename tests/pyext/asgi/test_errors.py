@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import pytest
 from fastapi import FastAPI, HTTPException, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -194,6 +195,27 @@ def test_behind_a_base_http_middleware_an_error_is_still_one_line_and_one_count(
     assert _get(app, "/behind").json()["request_id"] == "failed-request"
     assert len(_errors(caplog)) == 1
     assert _counts(samples, "/behind") == {("500", "OurError"): 1}
+
+
+def test_an_exception_group_reaches_the_server_whole_and_is_counted_as_one(
+    app: FastAPI, samples: Samples, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.get("/group")
+    async def group() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_raise_ours)
+            raise KeyError("beside it")
+
+    with pytest.raises(Exception, match="unhandled errors") as raised:
+        TestClient(app).get("/group")
+    assert [type(error) for error in raised.value.exceptions] == [KeyError, OurError]  # type: ignore[attr-defined]
+    assert _counts(samples, "/group") == {("500", "ExceptionGroup"): 1}
+    (record,) = _errors(caplog)
+    assert "OurError: of ours" in (record.exc_text or "")
+
+
+async def _raise_ours() -> None:
+    raise OurError
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])

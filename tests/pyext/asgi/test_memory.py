@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import os
 import sys
 import tracemalloc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +64,30 @@ def test_the_heap_is_the_same_after_many_requests(inner: Any, requests: int) -> 
     tracemalloc.stop()
     assert grown < 10 * requests
     assert len(gc.get_objects()) - objects < 100
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.timeout(300)
+def test_a_million_requests_leave_no_reference_and_a_flat_heap() -> None:
+    async def accept(message: Any) -> None: ...
+
+    async def requests(count: int) -> None:
+        for _ in range(count):
+            await app(http_scope(), None, accept)
+
+    app: Any = CorrelationIDMiddleware(_plain)
+    asyncio.run(requests(20_000))
+    gc.collect()
+    resident = _resident_bytes()
+    watched = (app, _plain, accept)
+    references = [sys.getrefcount(value) for value in watched]
+    asyncio.run(requests(1_000_000))
+    gc.collect()
+    assert [sys.getrefcount(value) for value in watched] == references
+    assert _resident_bytes() - resident < 2 * 1024 * 1024  # two bytes a request
 
 
 def test_an_installed_application_does_not_grow_either() -> None:

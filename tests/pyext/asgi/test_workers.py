@@ -7,8 +7,8 @@ from typing import Any
 from reqtrail import CorrelationIDMiddleware
 from tests.pyext.asgi.driver import answer, call
 
-WORKERS = 4
-IDS_EACH = 500
+WORKERS = 8
+IDS_EACH = 125_000
 
 
 async def _plain(scope: Any, receive: Any, send: Any) -> None:
