@@ -109,8 +109,8 @@ def test_the_bars_are_where_their_times_are() -> None:
     request, statement, log = Page(html_page(trail_of(events))).of_class("bar")
     assert request["style"] == "left:min(0.000%, 100% - 3px);width:100.000%"
     assert statement["style"] == "left:min(25.000%, 100% - 3px);width:50.000%"
-    assert statement["aria-label"] == "statement from 250 ms, took 500 ms"
-    assert (log["style"], log["aria-label"]) == ("left:50.000%", "log from 500 ms")
+    assert statement["aria-label"] == "statement SELECT 1: from 250 ms, took 500 ms"
+    assert (log["style"], log["aria-label"]) == ("left:50.000%", "log said: from 500 ms")
 
 
 def test_a_request_of_which_nothing_is_known_has_a_page_too() -> None:

@@ -197,7 +197,7 @@ def test_exemplars_come_from_the_metrics_page(site: Site, client: httpx.Client, 
     request_id = id_of(client.get("/api/v1/repositories/999999/unknown"))
     arguments = ("trace", request_id, "--metrics", f"{site.stack.url}/metrics", "--json")
     trail = run_until(has("exemplar"), *arguments).json
-    assert any('handler="__unmatched__"' in event["name"] for event in trail["events"])
+    assert all('handler="__unmatched__"' in event["name"] for event in trail["events"])
 
 
 def test_standard_input_and_gzip_are_logs_too(site: Site, client: httpx.Client, run: Command, tmp_path: Path) -> None:

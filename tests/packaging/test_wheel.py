@@ -36,7 +36,7 @@ def test_the_wheel_is_for_any_linux_of_its_age_and_is_typed(distribution: Distri
     assert re.fullmatch(name, distribution.wheel.name)
     with zipfile.ZipFile(distribution.wheel) as wheel:
         names = wheel.namelist()
-    assert {"reqtrail/py.typed", "reqtrail/_native.pyi"} <= set(names)
+    assert {"reqtrail/py.typed", "reqtrail/_native.pyi", "reqtrail/cli/trail_page.css"} <= set(names)
     assert [name for name in names if name.startswith("reqtrail.libs/libcivetweb")]
     assert [name for name in names if name.endswith((".cpp", ".h"))] == []
     assert {name.split("/")[0] for name in names} <= {"reqtrail", "reqtrail.libs", f"reqtrail-{VERSION}.dist-info"}
@@ -61,7 +61,7 @@ print(reqtrail.__version__, reqtrail.get_request_id())
 
 def test_every_extra_brings_what_its_part_imports(distribution: Distribution, clean_python: Path) -> None:
     install(clean_python, f"{distribution.wheel}[all]")
-    parts = ["asgi", "celery", "sqlalchemy", "asyncpg", "psycopg", "logging", "metrics"]
+    parts = ["asgi", "celery", "sqlalchemy", "asyncpg", "psycopg", "logging", "metrics", "cli.app"]
     imports = "\n".join(f"import reqtrail.{part}" for part in parts)
     program = f"""
 {imports}
@@ -71,6 +71,7 @@ print("done")
 """
     environment = without_compilers() | {"REQTRAIL_METRICS_DIR": str(clean_python.parent / "metrics")}
     assert run(clean_python, "-c", program, env=environment) == "done\n"
+    assert run(clean_python.with_name("reqtrail"), "--version") == f"reqtrail {VERSION}\n"
 
 
 def test_the_extras_are_those_that_the_documents_name(distribution: Distribution) -> None:

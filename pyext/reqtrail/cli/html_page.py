@@ -135,7 +135,7 @@ def _row(timeline: Timeline, entry: Event | Gap) -> str:
     failed = isinstance(entry, Event) and entry.failed
     colour = "error" if failed else kind
     mark = '<span class="bad">failed</span> ' if failed else ""
-    spoken = f"{kind} from {offset}{f', took {took}' if took else ''}"
+    spoken = f"{kind} {text}: from {offset}{f', took {took}' if took else ''}"
     return (
         f'<tr data-kind="{kind}"><td class="number">+{_e(offset)}</td><td class="number">{_e(took)}</td>'
         f'<th scope="row" class="what"><span class="badge {colour}">{kind}</span>{mark}{_e(text)}{details}</th>'

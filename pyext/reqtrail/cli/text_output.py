@@ -13,7 +13,9 @@ from reqtrail.cli.timeline import Event, Gap, Timeline, milliseconds
 from reqtrail.cli.trail import SOURCE_KINDS, Trail
 from reqtrail.cli.wording import duration_text
 
-_BAR_WIDTH = 24
+_BAR_WIDTH, _NARROW_BAR_WIDTH = 24, 12
+_NARROW = 100
+"""Columns of a terminal below which the words need the room more than the bars."""
 _STYLES = {
     "request": "cyan",
     "task": "magenta",
@@ -31,7 +33,7 @@ def print_trail(trail: Trail, to: Console) -> None:
     to.print(_heading(trail))
     if trail.found:
         to.print(_causes(trail))
-        to.print(_waterfall(trail.timeline))
+        to.print(_waterfall(trail.timeline, _BAR_WIDTH if to.width >= _NARROW else _NARROW_BAR_WIDTH))
         exemplars = trail.timeline.of_kind("exemplar")
         parts: list[RenderableType] = [_time_spent(trail)]
         if exemplars:
@@ -78,22 +80,22 @@ def _indented(label: str, label_style: str, text: str, style: str) -> Table:
     return line
 
 
-def _waterfall(timeline: Timeline) -> Table:
+def _waterfall(timeline: Timeline, bar_width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
     table.add_column("from", justify="right", no_wrap=True)
     table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("", width=_BAR_WIDTH, no_wrap=True)
+    table.add_column("", width=bar_width, no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="fold")
     for entry in in_order(timeline):
         if isinstance(entry, Gap):
-            bar = Text(_bar(timeline, entry.start, entry.end, "·"))
+            bar = Text(_bar(timeline, entry.start, entry.end, "·", bar_width))
             took = duration_text(entry.duration_ms)
             table.add_row(_offset(timeline, entry.start), took, bar, "gap", entry.reason, style="dim")
         else:
             style = "red" if entry.failed else _STYLES.get(entry.kind, "")
             mark = _MOMENT if entry.end is None else _FULL
-            bar = Text(_bar(timeline, entry.start, entry.last, mark), style)
+            bar = Text(_bar(timeline, entry.start, entry.last, mark, bar_width), style)
             took = "" if entry.duration_ms is None else duration_text(entry.duration_ms)
             table.add_row(_offset(timeline, entry.start), took, bar, Text(entry.kind, style), Text(told(entry)))
     return table
@@ -124,12 +126,12 @@ def _offset(timeline: Timeline, moment: datetime) -> str:
     return f"+{duration_text(milliseconds(moment - (timeline.start or moment)))}"
 
 
-def _bar(timeline: Timeline, start: datetime, end: datetime, mark: str) -> str:
+def _bar(timeline: Timeline, start: datetime, end: datetime, mark: str, bar_width: int) -> str:
     whole = timeline.duration_ms or 1.0
-    left = milliseconds(start - (timeline.start or start)) / whole * _BAR_WIDTH
-    width = milliseconds(end - start) / whole * _BAR_WIDTH
-    begin = min(int(left), _BAR_WIDTH - 1)
-    cells = min(max(1, round(width)), _BAR_WIDTH - begin)
+    left = milliseconds(start - (timeline.start or start)) / whole * bar_width
+    width = milliseconds(end - start) / whole * bar_width
+    begin = min(int(left), bar_width - 1)
+    cells = min(max(1, round(width)), bar_width - begin)
     return " " * begin + (_THIN if mark == _FULL and width < 0.5 else mark * (1 if mark == _MOMENT else cells))
 
 
