@@ -61,7 +61,7 @@ demo: build ## run the example on private servers and print the trail of one goo
 	@$(PY) -m examples.commandcenter.demo run
 
 .PHONY: demo-up
-demo-up: build ## the same, but leave it running and print the addresses
+demo-up: build exporter ## the same, watched by Prometheus; leave it running and print the addresses
 	@$(PY) -m examples.commandcenter.demo up
 
 .PHONY: demo-down
@@ -145,15 +145,17 @@ lint: build ## formatting, static analysis, types, borders between the parts
 	  --allowlist scripts/stubtest_allowlist.txt
 	@$(PY) -m monitoring.grafana.build --check
 	@$(PY) -m tests.monitoring.dashboards.panel_table --check
+	@$(PY) -m tests.monitoring.alert_table --check
 	@$(VENV)/bin/yamllint --strict .
 	@$(VENV)/bin/hadolint --config .hadolint.yaml packaging/docker/*/Dockerfile
 	@scripts/check_borders.sh $(EXTENSION)
 	@scripts/tidy.sh $(BUILD) $(JOBS)
 
 .PHONY: dashboards
-dashboards: setup ## write the dashboards' JSON and the table of their panels from the code
+dashboards: setup ## write the dashboards' JSON and the tables of panels and alerts from the code
 	@$(PY) -m monitoring.grafana.build
 	@$(PY) -m tests.monitoring.dashboards.panel_table
+	@$(PY) -m tests.monitoring.alert_table
 
 .PHONY: format
 format: setup ## rewrite C++ and Python in the project's format

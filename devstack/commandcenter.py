@@ -55,8 +55,9 @@ class CommandCenter:
         self._started.append(self.postgres)
         self.redis = Redis(self.directory / "redis", detached=self._detached)
         self._started.append(self.redis)
-        self._create_database()
         self.api_port = free_port()
+        self.worker_metrics_port = free_port()
+        self._create_database()
         app = "examples.commandcenter.api:app"
         self.api = self._python("api", "uvicorn", app, "--port", str(self.api_port), "--workers", str(API_WORKERS))
         self.start_worker()
@@ -95,10 +96,16 @@ class CommandCenter:
             "COMMANDCENTER_DATABASE": f"{_DATABASE}@127.0.0.1:{self.postgres.port}/{_DATABASE}",
             "COMMANDCENTER_BROKER_URL": self.redis.url,
             "REQTRAIL_METRICS_DIR": str(self.directory / "metrics"),
+            "REQTRAIL_METRICS_PORT": str(self.worker_metrics_port),  # only a Celery worker listens there
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PATH": os.environ["PATH"],
         }
+
+    @property
+    def database(self) -> str:
+        """The name of the application's database."""
+        return _DATABASE
 
     @property
     def url(self) -> str:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from devstack.commandcenter import CommandCenter
+from devstack.monitoring import Monitoring, missing_programs
 from devstack.postgres_tree import REPOSITORY, bindir
 from devstack.unprivileged import remove
 from examples.commandcenter.trail import Trail, collect
@@ -75,8 +76,8 @@ def up() -> int:
         console.print("demo-up: it runs already; `make demo-down` stops it", style="red")
         return 1
     stack = CommandCenter(UP_DIRECTORY, detached=True)
-    servers = {name: {"pid": pid, "started": _start_time(pid)} for name, pid in stack.pids().items()}
-    UP_STATE.write_text(json.dumps(servers))
+    _remember(stack.pids())
+    monitoring = _monitoring(stack)
     asyncio.run(_load(stack))
     command = _configured(stack)
     request_id = httpx.post(f"{stack.url}/api/v1/repositories/7/sync").headers["X-Request-ID"]
@@ -93,11 +94,38 @@ database   {psql}
 timeline   {command("trace", request_id)}
 live       {command("top")}
 check      {command("doctor")}
-
+{_addresses(monitoring)}
 try        curl -si -X POST {stack.url}/api/v1/repositories/7/sync
 stop       make demo-down"""
     )
     return 0
+
+
+def _remember(pids: dict[str, int]) -> None:
+    """Write down which servers `down` has to stop, in this order."""
+    UP_STATE.write_text(json.dumps({name: {"pid": pid, "started": _start_time(pid)} for name, pid in pids.items()}))
+
+
+def _monitoring(stack: CommandCenter) -> Monitoring | None:
+    """Start what watches the application, where all of it is installed."""
+    missing = missing_programs()
+    if missing:
+        console.print(
+            f"[dim]demo-up: no Prometheus and Alertmanager, as these are not installed: {', '.join(missing)}[/]"
+        )
+        return None
+    monitoring = Monitoring(stack, UP_DIRECTORY / "monitoring", detached=True)
+    _remember(monitoring.pids() | stack.pids())
+    return monitoring
+
+
+def _addresses(monitoring: Monitoring | None) -> str:
+    if monitoring is None:
+        return ""
+    return f"""
+alerts     {monitoring.prometheus.url}/alerts (Prometheus)
+           {monitoring.alertmanager.url} (Alertmanager)
+"""
 
 
 def down() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,14 @@ RULE_FILES = sorted((REPOSITORY / "monitoring" / "prometheus" / "rules").glob("*
 ALERTMANAGER = REPOSITORY / "monitoring" / "alertmanager" / "alertmanager.yml"
 UNIT_TESTS = sorted((Path(__file__).parent / "rules").glob("*.yml"))
 RUNBOOKS = REPOSITORY / "docs" / "runbooks"
+# The alerts whose trouble test_incidents.py makes, with the labels that tell them apart.
+TROUBLES: dict[str, dict[str, str]] = {
+    "HighErrorRate": {"endpoint": "/api/v1/repositories/{id}/sync", "job": "backend", "severity": "critical"},
+    "DatabasePoolExhausted": {"job": "postgres", "severity": "critical"},
+    "SlowAPIResponses": {"handler": "/api/v1/repositories/commits", "severity": "warning"},
+    "CeleryWorkerDown": {"severity": "critical"},
+    "DiskSpaceLow": {"mountpoint": "/data", "severity": "critical"},
+}
 
 
 def load(file: Path) -> Any:
@@ -39,3 +49,18 @@ def alert_names() -> list[str]:
 def alert(name: str) -> dict[str, Any]:
     """The first alert of this name."""
     return next(rule for rule in alerts() if rule["alert"] == name)
+
+
+def severity(rule: dict[str, Any]) -> str:
+    """How bad it is: "critical", "warning" or "none"."""
+    return str(rule["labels"]["severity"])
+
+
+def runbook_queries(language: str) -> list[tuple[str, str]]:
+    """The queries in the runbooks that are marked with this language, each behind the name of its alert."""
+    blocks = re.compile(rf"^ *```{language}\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+    return [
+        (book.stem, textwrap.dedent(query).strip())
+        for book in sorted(RUNBOOKS.glob("*.md"))
+        for query in blocks.findall(book.read_text())
+    ]
