@@ -12,9 +12,9 @@ import psycopg
 from celery import Celery
 
 from devstack.commandcenter import CommandCenter
+from devstack.node_exporter import NodeExporter
 from devstack.postgres_exporter import PostgresExporter
 from devstack.postgres_tree import REPOSITORY
-from devstack.process import ServerProcess, accepts_connections, free_port
 from devstack.prometheus import Prometheus
 from tests.waiting import wait_for
 
@@ -58,22 +58,16 @@ class WatchedApplication:
             admin.execute(EXPORTER_USER_SQL.read_bytes())
         self.reader_dsn = self.stack.postgres.dsn("commandcenter", "exporter_user")
         exporter = self._servers.enter_context(PostgresExporter(directory / "exporter", self.reader_dsn))
+        node = self._servers.enter_context(NodeExporter(directory / "node"))
         targets = {
             "backend": [f"127.0.0.1:{self.stack.api_port}"],
+            "celery-worker": [f"127.0.0.1:{self.stack.worker_metrics_port}"],
             "postgres": [exporter.address],
-            "node": [f"127.0.0.1:{self._start_node_exporter(directory)}"],
+            "node": [node.address],
         }
         self.prometheus = self._servers.enter_context(Prometheus(directory / "prometheus", targets))
         self.tasks = Celery(broker=self.stack.redis.url, set_as_current=False)
         self._servers.callback(self.tasks.close)
-
-    def _start_node_exporter(self, directory: Path) -> int:
-        port = free_port()
-        argv = ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{port}"]
-        process = ServerProcess(argv, log=directory / "node_exporter.log")
-        self._servers.callback(process.stop)
-        process.await_ready(lambda: accepts_connections(port), "prometheus-node-exporter")
-        return port
 
     def load(self, requests: int = 320) -> None:
         """Send requests of every kind, fail tasks, and take a worker's connection away so that it tries again."""
