@@ -81,6 +81,7 @@ class CounterHandle {
 
   /// Whether it has a series, which was not removed.
   [[nodiscard]] bool IsCurrent() const noexcept { return cell_ != nullptr && cell_->life.Is(life_); }
+  [[nodiscard]] bool WasRemoved() const noexcept { return *this && !IsCurrent(); }
   explicit operator bool() const noexcept { return cell_ != nullptr; }
   bool operator==(const CounterHandle&) const = default;
 

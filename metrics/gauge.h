@@ -103,6 +103,7 @@ class GaugeHandle {
   [[nodiscard]] GaugeMode mode() const noexcept { return mode_; }
   /// Whether it has a series, which was not removed.
   [[nodiscard]] bool IsCurrent() const noexcept { return cell_ != nullptr && cell_->life.Is(life_); }
+  [[nodiscard]] bool WasRemoved() const noexcept { return *this && !IsCurrent(); }
   explicit operator bool() const noexcept { return cell_ != nullptr; }
   [[nodiscard]] bool SameAs(const GaugeHandle& other) const noexcept { return cell_ == other.cell_; }
 

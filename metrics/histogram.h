@@ -60,6 +60,7 @@ class HistogramHandle {
   [[nodiscard]] std::span<const double> bounds() const noexcept { return bounds_; }
   /// Whether it has a series, which was not removed.
   [[nodiscard]] bool IsCurrent() const noexcept { return cells_ != nullptr && Life().Is(life_); }
+  [[nodiscard]] bool WasRemoved() const noexcept { return *this && !IsCurrent(); }
   explicit operator bool() const noexcept { return cells_ != nullptr; }
   [[nodiscard]] bool SameAs(const HistogramHandle& other) const noexcept { return cells_ == other.cells_; }
 

@@ -34,6 +34,8 @@ struct HttpSeries {
   CounterHandle requests;
   HistogramHandle duration;
 
+  [[nodiscard]] bool WasRemoved() const noexcept { return requests.WasRemoved() || duration.WasRemoved(); }
+
   /// Counts one request of `seconds`, with `request_id` as the exemplar of both.
   void Record(double seconds, std::string_view request_id) const noexcept {
     requests.Inc(1, request_id);

@@ -63,6 +63,8 @@ class RouteSeries {
   struct Ended {
     HttpSeries series;
     bool excluded;
+
+    [[nodiscard]] bool WasRemoved() const noexcept { return series.WasRemoved(); }
   };
 
   /// 1, 0, or -1 with an error.

@@ -40,17 +40,19 @@ class SeriesCache {
     PyObject* handler;  ///< str: the route template
   };
 
-  /// The entry, valid until the next Put or Clear; nullptr if it is not there.
+  /// The entry, valid until the next Put or Clear; nullptr if it is not there or its series were removed.
   [[nodiscard]] const Entry* Find(const SeriesKey& key) const noexcept {
     const auto found = entries_.find(key);
-    return found == entries_.end() ? nullptr : &found->second;
+    return found == entries_.end() || found->second.series.WasRemoved() ? nullptr : &found->second;
   }
 
   /// Takes references of its own. An application that makes routes as it goes must not fill the memory: at the limit
   /// everything is forgotten.
   void Put(const SeriesKey& key, const Series& series, PyObject* handler) {
     if (entries_.size() >= kMaxEntries) Clear();
-    if (!entries_.emplace(key, Entry{.series = series, .handler = handler}).second) return;
+    const auto [entry, is_new] = entries_.emplace(key, Entry{.series = series, .handler = handler});
+    entry->second.series = series;
+    if (!is_new) return;
     Py_XINCREF(key.route);
     Py_XINCREF(key.context);
     Py_INCREF(handler);

@@ -11,6 +11,7 @@ from tests.performance import (
     celery_hooks,
     database,
     log_lines,
+    metrics,
     middleware,
     monitoring,
     pg_instructions,
@@ -28,6 +29,7 @@ SUITES = {
     "celery_hooks": celery_hooks.rows,
     "database": database.rows,
     "log_lines": log_lines.rows,
+    "metrics": metrics.rows,
     "monitoring": monitoring.rows,
 }
 

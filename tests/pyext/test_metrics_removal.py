@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
+from reqtrail import CorrelationIDMiddleware
+from reqtrail._http_options import RecordOptions
+from reqtrail._installation import recorder_of
 from reqtrail.metrics import Counter, Enum, Gauge, Histogram, Info, Segment, Summary
 
 OPENMETRICS = "application/openmetrics-text"
@@ -170,3 +176,30 @@ def test_created_times_are_shown_on_request(segment: Segment) -> None:
     hits.labels("x").inc()
     (again,) = shown(segment, "hits_created{")
     assert float(again.split()[1]) >= before, "a series that was removed begins anew"
+
+
+async def test_the_middleware_counts_anew_after_its_series_were_cleared(segment: Segment) -> None:
+    route = Route("/items/{id}", lambda request: PlainTextResponse("ok"))
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        scope["route"] = route
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def nothing(*message: Any) -> Any:
+        return {"type": "http.request"}
+
+    starlette = Starlette(routes=[route])
+    middleware = CorrelationIDMiddleware(application, _recorder=recorder_of(starlette, segment, RecordOptions("test")))
+
+    async def request() -> None:
+        scope = {"type": "http", "app": starlette, "method": "GET", "path": "/items/5", "root_path": "", "headers": []}
+        await middleware({**scope, "query_string": b"", "state": {}}, nothing, nothing)
+
+    await request()
+    await request()
+    in_a_child(Counter("http_requests", "Requests", ["method", "handler", "status"], segment=segment).clear)
+    assert shown(segment, "http_requests_total") == []
+    await request()
+    await request()
+    assert [line.split()[-1] for line in shown(segment, "http_requests_total")] == ["2"]
