@@ -96,7 +96,7 @@ def test_failed_statements_that_ran_are_there(admin: Connection, session: Connec
 def nested(admin: Connection, session: Connection) -> Connection:
     """A session with a function of two queries, one of them run five times, a trigger and a procedure."""
     session.execute(
-        "CREATE OR REPLACE FUNCTION nested() RETURNS bigint LANGUAGE plpgsql AS"
+        "CREATE OR REPLACE FUNCTION calls_others() RETURNS bigint LANGUAGE plpgsql AS"
         " $$ BEGIN FOR i IN 1..5 LOOP PERFORM pg_sleep(0.002) FROM item WHERE id = i; END LOOP;"
         " EXECUTE 'ANALYZE item'; RETURN (SELECT count(*) FROM item WHERE id <= 7); END $$"
     )
@@ -115,7 +115,7 @@ def test_nested_statements_show_with_track_all_and_count_once(
 ) -> None:
     nested.execute(f"SET pg_stat_requests.track = '{track}'")
     with tagged(nested, "x"):
-        nested.execute("SELECT nested()")
+        nested.execute("SELECT calls_others()")
     cost = row(admin, "x")
     assert (cost["statements"], cost["rows"]) == (1, 1)
     held = statements(admin, "x")
