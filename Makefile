@@ -167,6 +167,10 @@ format: setup ## rewrite C++ and Python in the project's format
 bench: build ## measure beside the peers; prints a table and writes build/bench/*.json
 	@$(PY) -m tests.performance
 
+.PHONY: docs
+docs: build ## write docs/configuration.md anew, from the code
+	@$(PY) -m tests.docs.configuration_page
+
 .PHONY: wheel
 wheel: setup ## build/dist: the source distribution, and a manylinux wheel for the Python in use
 	@packaging/wheel/build.sh $(VENV) $(BUILD)/dist

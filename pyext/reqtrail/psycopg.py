@@ -22,8 +22,9 @@ _riders: "WeakKeyDictionary[Any, BeginRider]" = WeakKeyDictionary()
 def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
     """Tell the server the current request id in each transaction of `target`: a connection, or a pool and all of its.
 
-    The pools are those of psycopg_pool. mode: how; see `reqtrail.sql_comment.MODES`. A statement outside of a
-    transaction has an id in a comment only. tags: static comments; see `reqtrail.sql_comment.Tags`.
+    target: an open connection, or a pool of psycopg_pool.
+    mode: how; see `reqtrail.sql_comment.MODES`. A statement outside of a transaction has an id in a comment only.
+    tags: static comments; see `reqtrail.sql_comment.Tags`.
 
     A second call changes mode and tags. Does nothing when the environment says REQTRAIL_ENABLED=false. Raises TypeError
     for any other target, ValueError for a mode or a tag that there is not.

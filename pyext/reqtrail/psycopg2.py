@@ -53,6 +53,7 @@ _riders: "WeakKeyDictionary[Any, FirstStatementRider]" = WeakKeyDictionary()
 def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
     """Tell the server the current request id in each transaction of `target`: a connection, or a pool and all of its.
 
+    target: an open connection, or a pool.
     mode: how; see `reqtrail.sql_comment.MODES`. A statement outside of a transaction has an id in a comment only.
     tags: static comments; see `reqtrail.sql_comment.Tags`.
 

@@ -96,6 +96,7 @@ def install(
 ) -> None:
     """Tell PostgreSQL the current request id in every transaction that `engine` starts, and count what its pool does.
 
+    engine: an Engine or AsyncEngine of asyncpg, psycopg or psycopg2.
     mode: how it is told; see `reqtrail.sql_comment.MODES`. By default it rides on the BEGIN of the transaction (with
     psycopg2 on its first statement): no round trip more.
     tags: static comments on each statement, such as ("route", "task"); see `reqtrail.sql_comment.Tags`.

@@ -96,9 +96,13 @@ def start_http_server(
 ) -> tuple[MetricsServer, MetricsThread]:
     """Serve the metrics at / and /metrics from threads of this process; other paths get 404.
 
-    `addr` is an address of this host, IPv4 or IPv6 (`::1`), or a name of it; `port` 0 takes a free one. Returns the
-    server, whose `server_port` is the port and whose `shutdown()` and `server_close()` end it, and its thread. Raises
-    OSError when it cannot listen there.
+    port: the TCP port; 0 takes a free one.
+    addr: an address of this host, IPv4 or IPv6 (`::1`), or a name of it.
+    segment: whose metrics (default: that of the process).
+    include: a registry of prometheus_client whose metrics are shown as well.
+
+    Returns the server, whose `server_port` is the port and whose `shutdown()` and `server_close()` end it, and its
+    thread. Raises OSError when it cannot listen there.
 
     The server is a native one that answers up to four scrapes at once, whatever Python does meanwhile. Where it cannot
     do what is asked (an IPv6 address, a registry to `include`, or a host without civetweb), it is one in Python. Both

@@ -23,9 +23,12 @@ _pending: list[Bindable] = []
 def open_segment(service: str | None = None, directory: str | os.PathLike[str] | None = None) -> Segment:
     """Return the segment of this process, which is opened by the first call; a call without arguments just returns it.
 
-    `service` names the segment: processes that give the same service and directory share their metrics (default: the
-    environment's REQTRAIL_SERVICE, else "reqtrail"). `directory` is where its file lives (default: REQTRAIL_METRICS_DIR
-    of the environment, else a private one in shared memory). Children made by fork share their parent's segment.
+    service: names the segment: processes that give the same service and directory share their metrics (default: the
+    environment's REQTRAIL_SERVICE, else "reqtrail").
+    directory: where its file lives (default: REQTRAIL_METRICS_DIR of the environment, else a private one in shared
+    memory).
+
+    Children made by fork share their parent's segment.
 
     Raises ValueError for a service that is not 1 to 100 of A-Z, a-z, 0-9, ".", "_" and "-", or for a metric made before
     whose name other processes use for another kind; RuntimeError when the segment is open under another service or
