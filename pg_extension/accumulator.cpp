@@ -352,7 +352,9 @@ void CountError(int sqlstate, const char* message, bool fatal) noexcept {
 }
 
 void BeginCommit() noexcept {
-  if (detail::part_is_open && state.phase == Phase::kStatement) state.commit_start = clock::Now();
+  const bool inside_statement =
+      detail::part_is_open ? state.phase == Phase::kStatement : RecordedRequestId() != nullptr;
+  if (inside_statement) state.commit_start = clock::Now();
 }
 
 // What the transaction's last time went into: waiting for the message that ended it, and the commit. A procedure's
@@ -381,7 +383,12 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   pending_events::Publish();
   const RequestId* id = RecordedRequestId();
   const Part& part = state.part;
-  if (!detail::part_is_open && id != nullptr) OpenPart(*id);
+  if (!detail::part_is_open && id != nullptr) {
+    const bool begun_with_id = state.begun_with_id != 0;
+    OpenPart(*id);
+    // A procedure set the id and ended the transaction: its statement had none when it started.
+    if (!begun_with_id && state.commit_start != 0) state.accounted_until = state.commit_start;
+  }
   const std::int64_t now = clock::Now();
   if (detail::part_is_open) {
     CountEnd(now, rolled_back, statement_goes_on);

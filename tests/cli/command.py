@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -68,6 +69,8 @@ class Command:
             cwd=self._folder,
             env={**inherited, **self._environment(None)},
             stdin=subprocess.DEVNULL,
+            # A shell lets what it runs in the background ignore interrupts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 

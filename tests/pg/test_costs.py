@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from tests.pg.requests_view import SET_ID, Connection, counts, row, tagged
+from tests.pg.requests_view import SET_ID, Connection, counts, read, row, tagged
 
 # Planning a query over so many tables takes far longer than a statement over none.
 MANY_TABLES = "SELECT count(*) FROM " + " NATURAL JOIN ".join(f"item AS i{number}" for number in range(7))
@@ -111,6 +111,21 @@ def test_a_procedures_commits_are_in_its_time_and_in_commit_time(admin: Connecti
     assert (cost["transactions"], cost["statements"]) == (4, 1)
     assert 0 < cost["commit_time"] < cost["total_time"] + cost["commit_time"]
     assert cost["wal_records"] >= 6
+
+
+def test_a_procedure_that_sets_ids_and_commits_has_no_more_than_the_commits_in_commit_time(
+    admin: Connection, session: Connection
+) -> None:
+    session.execute(
+        "CREATE OR REPLACE PROCEDURE sets_ids() LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..6 LOOP"
+        " PERFORM set_config('pg_stat_requests.request_id', 'id-' || i, true), pg_sleep(0.1); COMMIT; END LOOP; END $$"
+    )
+    started = time.monotonic()
+    session.execute("CALL sets_ids()")
+    elapsed = (time.monotonic() - started) * 1000
+    (told,) = read(admin, "SELECT count(*) AS ids, sum(commit_time) AS committing FROM pg_stat_requests")
+    assert told["ids"] == 6
+    assert 0 < told["committing"] < elapsed - 6 * 100
 
 
 def test_idle_time_in_a_transaction_is_the_clients(admin: Connection, session: Connection) -> None:
