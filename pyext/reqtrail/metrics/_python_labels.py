@@ -1,12 +1,13 @@
 """Labels of the metric types that have no native children: `Enum` and `Info`."""
 
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from reqtrail._native import Segment
 from reqtrail.metrics._removal import Removable
 from reqtrail.metrics._segment import open_segment
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # for type checkers only: the package needs no other at run time
 
 
 class PythonLabels(Removable):
@@ -28,7 +29,7 @@ class PythonLabels(Removable):
     def _begin(self) -> None:
         """Show the series with its first value."""
 
-    def _copy_to(self, child: Self) -> None:
+    def _copy_to(self, child: "Self") -> None:
         """Give a new child what is the type's own."""
 
     def _bind(self, segment: Segment) -> None:
@@ -47,7 +48,7 @@ class PythonLabels(Removable):
         removed: int = self._native._remove(label_values)
         return removed
 
-    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> "Self":
         """Return the child with these label values. Raises ValueError as `labels()` of any metric."""
         if not self._labelnames:
             raise ValueError(f"No label names were set when constructing {self}")
