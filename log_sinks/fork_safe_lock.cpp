@@ -26,7 +26,9 @@ void ForkSafeLock::lock() noexcept {
 }
 
 void ForkSafeLock::unlock() noexcept {
-  holder_.store(0, std::memory_order_release);
+  // libstdc++ 12 notifies nobody if it reads that nobody waits, and only sequential order keeps that read behind the
+  // store.
+  holder_.store(0, std::memory_order_seq_cst);
   holder_.notify_one();
 }
 

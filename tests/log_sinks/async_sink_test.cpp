@@ -133,10 +133,10 @@ TEST_F(AsyncSinkTest, SinksShareOneThreadInTurn) {
   EXPECT_EQ(other_target->text().size(), 600U);
 }
 
+// Not in the sanitized builds: a child of several threads may inherit AddressSanitizer's allocator locked (glibc's is
+// made safe by fork), and ThreadSanitizer supports no threads that such a child starts.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_F(AsyncSinkTest, AChildLogsOnWhateverTheParentsThreadsWereAt) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "ThreadSanitizer does not support threads that are started after a fork of several threads";
-#endif
   const TemporaryLog log;
   auto file = std::make_shared<FileSink>(FileSinkOptions{.path = log.path()});
   ASSERT_EQ(file->Open(), 0);
@@ -163,6 +163,7 @@ TEST_F(AsyncSinkTest, AChildLogsOnWhateverTheParentsThreadsWereAt) {
   }
   EXPECT_EQ(children, kChildren);
 }
+#endif
 
 }  // namespace
 }  // namespace reqtrail
