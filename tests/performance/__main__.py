@@ -10,6 +10,7 @@ import sys
 from tests.performance import (
     celery_hooks,
     database,
+    http_server,
     log_lines,
     metrics,
     middleware,
@@ -26,6 +27,7 @@ SUITES = {
     "pg_throughput": pg_throughput.rows,
     "pg_views": pg_views.rows,
     "middleware": middleware.rows,
+    "http_server": http_server.rows,
     "celery_hooks": celery_hooks.rows,
     "database": database.rows,
     "log_lines": log_lines.rows,

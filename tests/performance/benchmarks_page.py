@@ -17,6 +17,7 @@ _INTRODUCTION = """\
 What `make bench` measured, ours and the peers' in one run. It writes this page. A ratio says how many times as much the
 peer takes (or, where more is better, how many times as much ours gives); ours is a ratio itself where its unit says so.
 The spread is half the distance between the least and the greatest of the repeated measurements, as a part of ours.
+The noise of what goes through uvicorn is the same of a server without a middleware beside another such server.
 """
 _HEAD = ["| What | Goal | Ours | Spread | Peer | Ratio |", "|---|---|---|---|---|---|"]
 
@@ -29,8 +30,7 @@ def page(suites: Mapping[str, Sequence[BenchRow]]) -> str:
         _INTRODUCTION,
         *_machine(),
         "",
-        "| What | Goal | Ours | Spread | Peer | Ratio |",
-        "|---|---|---|---|---|---|",
+        *_HEAD,
     ]
     lines += [_line(row) for row in rows]
     lines += ["", "## Short of the goal", ""]

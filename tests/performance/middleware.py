@@ -2,7 +2,7 @@
 
 The application inside is the smallest one that answers; it leaves the route in the scope as a router does. Every round
 measures each candidate once, right after the bare application. What is reported is the fastest round of the one less
-the fastest of the other, which a busy machine disturbs least.
+the fastest of the other, which a busy machine disturbs least. Access lines go to /dev/null.
 """
 
 import asyncio
@@ -10,21 +10,19 @@ import gc
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 from typing import Any
 
-from asgi_correlation_id import CorrelationIdMiddleware
-from prometheus_client import CollectorRegistry
-from prometheus_fastapi_instrumentator import Instrumentator
+from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+import reqtrail
 from reqtrail import CorrelationIDMiddleware, metrics
 from reqtrail._http_options import RecordOptions
 from reqtrail._installation import recorder_of
+from tests.performance import http_peers
 from tests.performance.report import BenchRow, write
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -41,6 +39,8 @@ HEADERS = [
     (b"connection", b"keep-alive"),
     (b"cookie", b"session=0123456789"),
 ]
+ID_PEERS = (http_peers.ASGI_CORRELATION_ID, http_peers.STARLETTE_CONTEXT, http_peers.BASE_HTTP_NO_OP)
+METRICS_PEERS = (http_peers.INSTRUMENTATOR, http_peers.STARLETTE_EXPORTER, http_peers.OPENTELEMETRY_ASGI)
 HEADERS_WITH_ID = [*HEADERS, (b"x-request-id", ID)]
 
 
@@ -106,13 +106,9 @@ class _Candidate:
         return round((max(repeated) - min(repeated)) / 2 / self.added, 3)
 
 
-async def _no_op(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    return await call_next(request)
-
-
-def _instrumentator() -> App:
-    app = Starlette()
-    Instrumentator(registry=CollectorRegistry()).instrument(app)
+def _peer(name: str) -> App:
+    app = FastAPI()
+    http_peers.PEERS[name](app)
     ((middleware, args, kwargs),) = app.user_middleware
     made: App = middleware(bare, *args, **kwargs)
     return made
@@ -137,27 +133,44 @@ async def _measure(candidates: list[_Candidate]) -> None:
     gc.unfreeze()
 
 
-def rows() -> list[BenchRow]:
-    """Measure and return the rows of this suite; about 10 seconds."""
-    with tempfile.TemporaryDirectory() as directory:
-        correlation = CorrelationIDMiddleware(bare)
-        generated = _Candidate(correlation, HEADERS, CALLS_OF_OURS)
-        given = _Candidate(correlation, HEADERS_WITH_ID, CALLS_OF_OURS)
-        recorded = _Candidate(_recorded(directory), HEADERS, CALLS_OF_OURS)
-        peer_generated = _Candidate(CorrelationIdMiddleware(bare), HEADERS)
-        peer_given = _Candidate(CorrelationIdMiddleware(bare), HEADERS_WITH_ID)
-        no_op = _Candidate(BaseHTTPMiddleware(bare, _no_op), HEADERS)
-        instrumentator = _Candidate(_instrumentator(), HEADERS)
-        all_ = [generated, given, recorded, peer_generated, peer_given, no_op, instrumentator]
-        asyncio.run(_measure(all_))
-    id_peer = f"asgi-correlation-id {version('asgi-correlation-id')}"
-    base_peer = f"BaseHTTPMiddleware no-op (Starlette {version('starlette')})"
-    metrics_peer = f"prometheus-fastapi-instrumentator {version('prometheus-fastapi-instrumentator')}"
+def _of_peers(names: tuple[str, ...], headers: list[tuple[bytes, bytes]]) -> dict[str, _Candidate]:
+    return {name: _Candidate(_peer(name), headers) for name in names}
+
+
+def _rows_without_lines(recorded: App) -> list[BenchRow]:
+    correlation = CorrelationIDMiddleware(bare)
+    generated = _Candidate(correlation, HEADERS, CALLS_OF_OURS)
+    given = _Candidate(correlation, HEADERS_WITH_ID, CALLS_OF_OURS)
+    counted = _Candidate(recorded, HEADERS, CALLS_OF_OURS)
+    beside_generated = _of_peers(ID_PEERS, HEADERS)
+    beside_given = _of_peers(ID_PEERS, HEADERS_WITH_ID)
+    beside_counted = _of_peers(METRICS_PEERS, HEADERS)
+    beside_counted[http_peers.BASE_HTTP_NO_OP] = beside_generated[http_peers.BASE_HTTP_NO_OP]
+    peers = {id(peer): peer for all_ in (beside_generated, beside_given, beside_counted) for peer in all_.values()}
+    asyncio.run(_measure([generated, given, counted, *peers.values()]))
     return [
-        _row("middleware: correlation, a new id", generated, 500, {id_peer: peer_generated, base_peer: no_op}),
-        _row("middleware: correlation, the client's id", given, 500, {id_peer: peer_given, base_peer: no_op}),
-        _row("middleware: with metrics and errors", recorded, 1000, {metrics_peer: instrumentator, base_peer: no_op}),
+        _row("middleware: correlation, a new id", generated, 500, beside_generated),
+        _row("middleware: correlation, the client's id", given, 500, beside_given),
+        _row("middleware: with metrics and errors", counted, 1000, beside_counted),
     ]
+
+
+def _row_with_lines(recorded: App) -> BenchRow:
+    reqtrail.logging.setup(file="/dev/null")
+    try:
+        ours = _Candidate(recorded, HEADERS, CALLS_OF_OURS)
+        peers = _of_peers((http_peers.BASE_HTTP_BY_HAND,), HEADERS)
+        asyncio.run(_measure([ours, *peers.values()]))
+    finally:
+        reqtrail.logging.reset()
+    return _row("middleware: with metrics, errors and access line", ours, 2500, peers)
+
+
+def rows() -> list[BenchRow]:
+    """Measure and return the rows of this suite; about 20 seconds."""
+    with tempfile.TemporaryDirectory() as directory:
+        recorded = _recorded(directory)
+        return [*_rows_without_lines(recorded), _row_with_lines(recorded)]
 
 
 def _row(name: str, ours: _Candidate, goal: float, peers: dict[str, _Candidate]) -> BenchRow:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 BENCH = Path(__file__).resolve().parent.parent.parent / "build" / "bench"
 _TABLE_WIDTH = 150
@@ -59,7 +59,8 @@ def ratio(row: BenchRow, peer: float) -> str:
 
 
 def _table(suite: str, rows: Sequence[BenchRow]) -> Table:
-    table = Table("what", "ours", "goal", "peers", "ratio", title=suite, title_justify="left")
+    peers_column = Column("peers", no_wrap=True)  # each stands in the line of its ratio
+    table = Table("what", "ours", "goal", peers_column, "ratio", title=suite, title_justify="left")
     for row in rows:
         arrow = "<=" if row["better"] == "lower" else ">="
         reached = {True: " [green]reached[/]", False: " [red]missed[/]", None: ""}[reaches_goal(row)]
