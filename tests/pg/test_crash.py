@@ -1,7 +1,12 @@
 """After a crash the server starts again, and the extension with nothing in it works."""
 
+import contextlib
 import os
+import re
 import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -50,6 +55,48 @@ def test_a_killed_backend_leaves_an_empty_working_extension(tmp_path: Path) -> N
         wait_for(lambda: answers(server))
         assert_starts_empty_and_works(server)
         assert [line for line in server.fatal_log_lines() if "PANIC" in line] == []
+
+
+@contextlib.contextmanager
+def debugger(pid: int, *commands: str) -> Iterator[subprocess.Popen[str]]:
+    """gdb on a backend that it lets run until the backend is about to merge its work; then it obeys `commands`."""
+    script = ["set pagination off", "break reqtrail::ring::Merge", "echo attached\n", "continue", *commands]
+    arguments = ["gdb", "-q", "-batch", "-nx", "-p", str(pid)]
+    for command in script:
+        arguments += ["-ex", command]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert any("attached" in line for line in process.stdout), "gdb could not attach"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.usefixtures("crashes")
+@pytest.mark.parametrize("instructions", [20, 100, 300])
+def test_a_backend_killed_in_the_middle_of_its_flush_leaves_an_empty_working_extension(
+    tmp_path: Path, instructions: int
+) -> None:
+    with Postgres(tmp_path / "server", settings={"pg_stat_requests.max": 128}) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_requests")
+            for i in range(300):
+                with tagged(connection, f"earlier-{i}"):
+                    connection.execute("SELECT 1")
+        with server.connect() as victim, ThreadPoolExecutor(1) as pool:
+            begin(victim)
+            into_the_lock = ("break LWLockAcquire", "continue", "finish", "break LWLockRelease")
+            onwards = (f"stepi {instructions}", "info symbol $pc", "kill")
+            with debugger(victim.info.backend_pid, *into_the_lock, *onwards) as gdb:
+                commit = pool.submit(victim.execute, "COMMIT")
+                said = gdb.communicate(timeout=120)[0]
+            with pytest.raises(psycopg.OperationalError):
+                commit.result()
+        assert re.search(r"^reqtrail::.* in section \.text of .*pg_stat_requests\.so$", said, re.MULTILINE), said
+        wait_for(lambda: "all server processes terminated" in server.log.read_text())
+        wait_for(lambda: answers(server))
+        assert_starts_empty_and_works(server)
 
 
 def test_an_immediate_shutdown_leaves_an_empty_working_extension(tmp_path: Path) -> None:
