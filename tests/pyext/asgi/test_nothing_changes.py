@@ -19,7 +19,7 @@ import h2.events
 import pytest
 
 from devstack.process import ServerProcess, accepts_connections, free_port
-from tests.pyext.asgi.watched_app import EVENTS
+from tests.pyext.asgi.scenes import EVENTS
 from tests.waiting import wait_for
 
 GENEROUS = 60
