@@ -17,7 +17,7 @@ _INTRODUCTION = """\
 What `make bench` measured, ours and the peers' in one run. It writes this page. A ratio says how many times as much the
 peer takes (or, where more is better, how many times as much ours gives); ours is a ratio itself where its unit says so.
 The spread is half the distance between the least and the greatest of the repeated measurements, as a part of ours.
-The noise of what goes through uvicorn is the same of a server without a middleware beside another such server.
+The noise of the p99 through uvicorn is that spread of one server without a middleware beside another such server.
 """
 _HEAD = ["| What | Goal | Ours | Spread | Peer | Ratio |", "|---|---|---|---|---|---|"]
 
