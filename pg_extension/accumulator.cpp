@@ -126,16 +126,21 @@ void FillKey(RequestKey& key, const RequestId& id) noexcept {
   key.id.Assign(id.View());
 }
 
+// The part's first transaction, or the next one, starts: its time starts with it.
+void StartTime() noexcept {
+  state.part.between_transactions = false;
+  state.accounted_until = state.begun_with_id != 0 ? state.begun_with_id : clock::MessageArrival();
+  state.begun_with_id = 0;
+}
+
 void OpenPart(const RequestId& id) noexcept {
   Part& part = state.part;
   detail::part_is_open = true;
-  part.between_transactions = false;
   state.statement.identity = nullptr;
   FillKey(part.key, id);
   part.hash = ring::Hash(id);
   part.since = GetCurrentStatementStartTimestamp();
-  state.accounted_until = state.begun_with_id != 0 ? state.begun_with_id : clock::MessageArrival();
-  state.begun_with_id = 0;
+  StartTime();
   if (!state.base_is_valid) part.base = ResourceUsage::Now();
 }
 
@@ -240,7 +245,8 @@ void detail::SettleChange() noexcept {
 
 void BeginTransaction() noexcept {
   Settle();
-  if (RecordedRequestId() != nullptr && !detail::part_is_open) state.begun_with_id = clock::MessageArrival();
+  const bool part_goes_on = detail::part_is_open && !state.part.between_transactions;
+  if (RecordedRequestId() != nullptr && !part_goes_on) state.begun_with_id = clock::MessageArrival();
 }
 
 // Makes the open part the one of the id and role now in effect, or opens it; `opened` tells which. Returns false if
@@ -253,7 +259,7 @@ static bool EnsurePart(bool* opened) noexcept {
   if (detail::part_is_open && state.part.key.role != RoleInEffect()) ClosePart();
   *opened = !detail::part_is_open;
   if (*opened) OpenPart(*id);
-  state.part.between_transactions = false;
+  if (state.part.between_transactions) StartTime();
   CountIdleTime();
   return true;
 }
@@ -261,10 +267,10 @@ static bool EnsurePart(bool* opened) noexcept {
 bool BeginStatement(const void* statement, bool first_step, const StatementText& text) noexcept {
   bool opened = false;
   if (!EnsurePart(&opened)) return false;
-  pending_events::Publish();
   Statement& current = state.statement;
   if (first_step) ++state.part.work.counters.statements;
   if (first_step || current.identity != statement) {
+    pending_events::Publish();  // not the note of a slow statement that goes on: it takes its own place
     current.time = 0;
     current.calls = first_step ? 1 : 0;
     current.queryid = text.Identity();
@@ -365,6 +371,10 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   state.commit_start = 0;
   if (!statement_goes_on) {
     CountIdleTime();
+    // A session that ends without a message under way ended while it waited for its client.
+    if (proc_exit_inprogress && debug_query_string == nullptr) {
+      counters.idle_in_transaction_time += clock::Since(state.accounted_until, now);
+    }
     commit_start = state.accounted_until;
   }
   if (!rolled_back && commit_start != 0) counters.commit_time += clock::Since(commit_start, now);
@@ -391,6 +401,7 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   }
   const std::int64_t now = clock::Now();
   if (detail::part_is_open) {
+    if (part.between_transactions) StartTime();
     CountEnd(now, rolled_back, statement_goes_on);
     Flush(now);
     state.base_is_valid = !detail::id_changed;

@@ -75,7 +75,7 @@ class EventRing {
     next_ = next_ + 1 == capacity_ ? 0 : next_ + 1;
     if (used_ < capacity_) {
       ++used_;
-    } else {
+    } else if (place.head.key.id.size != 0) {
       CountLost(1, place.head.time);
     }
     place = event;

@@ -120,10 +120,18 @@ bool WriteAll(SharedState* state, File* file) {
   return written && writer.End();
 }
 
+// An immediate shutdown ends with code 0 as well, but with backends that were cut off in the middle of their writing.
+bool StoppedInGoodOrder(int code) {
+  if (code != 0) return false;
+  bool is_valid = false;
+  const ControlFileData* control = get_controlfile(DataDir, &is_valid);
+  return is_valid && (control->state == DB_SHUTDOWNED || control->state == DB_SHUTDOWNED_IN_RECOVERY);
+}
+
 // Runs when the postmaster stops. Its children are gone.
 void Save(int code, Datum) {
   SharedState* state = SharedState::Get();
-  if (code != 0 || state == nullptr || !SavesStatistics()) return;
+  if (state == nullptr || !SavesStatistics() || !StoppedInGoodOrder(code)) return;
   File file{.stream = AllocateFile(kUnfinished, PG_BINARY_W)};
   if (file.stream == nullptr) {
     Report("create", kUnfinished);

@@ -66,11 +66,10 @@ bool Shard::FindRecordOf(const RequestId& id, std::uint32_t hash, std::uint32_t*
   return false;
 }
 
-// Records stay dense: the last one moves to where one was.
+// Records stay dense: the last one moves to where one was. The next new one comes to the end, and the hand goes on.
 void Shard::MoveLastTo(std::uint32_t hole) noexcept {
   const std::uint32_t last = --totals_.used;
-  // Not full any more: the next records are taken from the end, and then from the start again.
-  hand_ = 0;
+  if (hand_ >= last) hand_ = 0;
   if (hole == last) return;
   const Record& moved = Records()[last];
   Unlink(moved.hash, last);

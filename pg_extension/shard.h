@@ -73,8 +73,7 @@ class alignas(64) Shard {
   /// Calls use(record) for each, those first that are to be overwritten first.
   template <typename Use>
   void ForEachInOrder(const Use& use) const {
-    const std::uint32_t first = totals_.used < totals_.capacity ? 0 : hand_;
-    for (std::uint32_t i = 0; i < totals_.used; ++i) use(Records()[(first + i) % totals_.used]);
+    for (std::uint32_t i = 0; i < totals_.used; ++i) use(Records()[(hand_ + i) % totals_.used]);
   }
 
   [[nodiscard]] const ShardTotals& totals() const noexcept { return totals_; }
@@ -109,7 +108,7 @@ class alignas(64) Shard {
 
   ShardTotals totals_;
   std::uint32_t index_mask_ = 0;  // entries of the index - 1; a power of two - 1
-  std::uint32_t hand_ = 0;        // the record to overwrite next, once the shard is full
+  std::uint32_t hand_ = 0;        // the record to overwrite next, when the shard is full
 };
 static_assert(std::is_standard_layout_v<Shard> && std::is_trivially_destructible_v<Shard>);
 

