@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +55,12 @@ class Command:
                 patched.delenv(name)
             for name, value in self._environment(env).items():
                 patched.setenv(name, value)
-            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
             self._capture.readouterr()
-            code = main([str(argument) for argument in arguments])
+            with tempfile.TemporaryFile("w+") as typed:
+                typed.write(stdin)
+                typed.seek(0)
+                patched.setattr(sys, "stdin", typed)
+                code = main([str(argument) for argument in arguments])
         out, err = self._capture.readouterr()
         return Done(code, out, err)
 
@@ -68,10 +71,9 @@ class Command:
             [Path(sys.executable).with_name("reqtrail"), *map(str, arguments)],
             cwd=self._folder,
             env={**inherited, **self._environment(None)},
-            stdin=subprocess.DEVNULL,
             # A shell lets what it runs in the background ignore interrupts.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 
     def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:

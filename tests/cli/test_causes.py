@@ -76,6 +76,17 @@ def test_an_error_that_the_application_handled_is_no_failure() -> None:
     assert cause.kind == "handled_error"
 
 
+def test_an_error_that_was_handled_before_another_one_is_not_why_it_failed() -> None:
+    handled = error(5, "duplicate key value", sqlstate="23505")
+    told = {"logger": "reqtrail.error", "endpoint": "/x", "error_type": "KeyError", "error_message": "'price'"}
+    found = causes(request(20, 500), handled, error(19, "KeyError: 'price'", **told))
+    assert [cause.kind for cause in found] == ["failed", "handled_error"]
+    assert found[0].title == "Failed in the API at /x: KeyError: 'price'"
+    traceback = "UniqueViolation: duplicate key value\n\nThe above exception was the direct cause of ..."
+    found = causes(request(20, 500), handled, error(19, "OrderError", exception=traceback, **told))
+    assert [cause.title for cause in found] == ["Failed in the database: duplicate key value (23505)"]
+
+
 def test_waiting_in_the_queue_is_the_gap_before_the_task() -> None:
     cause = causes(request(20), span("task", 3020, 30, task="send", state="SUCCESS"))[0]
     assert (cause.kind, cause.title) == ("queue", "Waited 3.00 s in the queue before send was started")

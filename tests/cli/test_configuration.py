@@ -58,9 +58,10 @@ def test_a_table_counts_for_its_command_alone(run: Command, tmp_path: Path) -> N
         ('logz = "x"', "unknown key 'logz'; there may be"),
         ("[trace]\nlogz = 1", "unknown key 'logz' in [trace]; there may be"),
         ("[trail]\nlogs = 1", "unknown table [trail]; there may be doctor, metrics, top, trace"),
-        ("logs = 5", "logs is a text or a list of texts, not 5"),
-        ("since = true", "since is one text or number, not True"),
+        ("logs = 5", "logs is a text or a list of texts, not a number"),
+        ("since = true", "since is one text or number, not true or false"),
         ('since = "soon"', "'soon' is no time span such as 30s, 15m, 24h or 7d"),
+        ('dsn = [["postgresql://me:secret@db/shop"]]', "dsn is a text or a list of texts, not a list with"),
         ("logs = ", "it is not TOML"),
         ('slow_ms = "fast"', "Invalid value for '--slow-ms'"),
     ],
@@ -70,6 +71,7 @@ def test_a_wrong_file_is_a_clear_error(run: Command, tmp_path: Path, content: st
     done = run("trace", ID, "--logs", "flag.log", "--json")
     assert done.code == 2
     assert reason in done.words
+    assert "secret" not in done.words
 
 
 def test_a_named_file_that_is_not_there_is_a_clear_error(run: Command) -> None:
@@ -89,7 +91,10 @@ def test_a_named_file_that_is_not_there_is_a_clear_error(run: Command) -> None:
         (["trace", ID, "--dsn", "host=h nonsense"], "it is no libpq URL or key=value string"),
         (["trace", ID, "--loki", "loki:3100"], "is no address such as http://127.0.0.1:9090"),
         (["trace", ID, "--logs", ""], "is no path"),
+        (["trace", ID, "--loki", "htp://me:secret@loki"], "it is no address such as"),
         (["trace", ID, "--since", "0h"], "is no time span"),
+        (["trace", ID, "--since", "999999d"], "is no time span"),
+        (["top", "--dsn", "dbname=x", "--interval", "1e300"], "--interval"),
         (["trace", ID, "--repeated", "1"], "--repeated"),
         (["trace", ID, "--logs", "flag.log", "--html", "no/such/folder.html"], "cannot write no/such/folder.html"),
         (["top"], "nothing to look at"),
@@ -103,3 +108,4 @@ def test_a_wrong_command_line_is_a_clear_error(run: Command, arguments: list[str
     assert done.code == 2
     assert reason in done.words
     assert done.out == ""
+    assert "secret" not in done.err

@@ -59,6 +59,15 @@ def test_the_text_format_of_postgresql() -> None:
     assert statement.end == at("07:08:10.000")
 
 
+def test_a_record_of_csvlog_that_a_crash_cut_off_takes_no_other_with_it() -> None:
+    time = "2026-11-24 07:08:09.500 UTC"
+    columns = (
+        f'{time},"app","shop",11,"h:1",6.1,1,"SELECT",{time},3/1,0,ERROR,22012,"division by zero","request_id: {ID}"'
+    )
+    events = read(f'{columns[:-20]}\n{columns},,,,,"SELECT 1/0",,,"app","client backend",,0\n')
+    assert [event.name for event in events] == ["division by zero"]
+
+
 def test_a_line_of_csvlog_with_line_ends_in_it() -> None:
     fields = ["2026-11-24 07:08:09.500 UTC", "app", "shop", "11", "", "", "", "", "", "", "", "ERROR", "23505"]
     fields += ['dup "key"', f"Key exists.\nrequest_id: {ID}", "", "", "", "", "INSERT\nINTO", "", "", "", "", "", "7"]

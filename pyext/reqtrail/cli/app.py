@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from reqtrail import __version__
 from reqtrail.cli import doctor, exit_codes, metrics, top, trace
-from reqtrail.cli.output import ReaderGoneError
+from reqtrail.cli.output import NO_SPACE, ReaderGoneError, drop_output
 
 app = typer.Typer(
     name="reqtrail",
@@ -56,9 +55,14 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="reqtrail")
     except ReaderGoneError:
-        # What is still buffered has nowhere to go when the interpreter flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return exit_codes.OK
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        drop_output()
+        print(f"reqtrail: cannot write the output: {error.strerror}", file=sys.stderr)
+        return exit_codes.USAGE
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     return 0

@@ -14,6 +14,8 @@ from reqtrail.cli.wording import counted, duration_text, shortened
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python", "<frozen")
 _HALF = 0.5
+_TOLD_LETTERS = 60
+"""Of the database's message, by which it is found again in a traceback; the views cut it."""
 _ROUND_TRIP_MS = 1.0
 """What a call costs beside its execution: driver, ORM, network. Only compares N+1 with other causes."""
 _SQLSTATE_ADVICE = {
@@ -77,8 +79,11 @@ def _failed(known: _Known) -> Iterator[Cause]:
         if in_database:
             yield _handled(in_database[0])
         return
-    worst = (in_database or told or ends or errors)[0]
-    if in_database:
+    of_failure = [event for event in in_database if _may_have_ended(event, (*told, *ends))]
+    if in_database and not of_failure:
+        yield _handled(in_database[0])
+    worst = (of_failure or told or ends or errors)[0]
+    if of_failure:
         place = "in the database"
     elif worst.kind == "task" or worst.details.get("origin") == "worker":
         place = f"in the task {worst.details.get('task', '')}".rstrip()
@@ -98,11 +103,21 @@ def _failed(known: _Known) -> Iterator[Cause]:
     )
 
 
+def _may_have_ended(error: Event, failures: Sequence[Event]) -> bool:
+    """Whether an error of the database can be why the request failed: the application may have gone on after it."""
+    told = [
+        f"{failure.details.get('error_message', '')}\n{failure.details.get('exception', '')}" for failure in failures
+    ]
+    told = [text for text in told if text.strip()]
+    words = error.name.strip().partition("\n")[0][:_TOLD_LETTERS]
+    return not told or any(words in text for text in told)
+
+
 def _handled(error: Event) -> Cause:
     return Cause(
         "handled_error",
         f"The database refused a statement: {_error_text(error)}",
-        f"the request itself did not fail; {_statement_of(error)}".rstrip("; "),
+        f"the request did not fail by it; {_statement_of(error)}".rstrip("; "),
         _SQLSTATE_ADVICE.get(_sqlstate(error), "The application handled it: see whether it was expected."),
         _RANK_MINOR,
         0.0,

@@ -43,7 +43,8 @@ def load(ctx: typer.Context, path: Path | None) -> Path | None:
 
 def find() -> Path | None:
     """reqtrail.toml in the current folder, else in ~/.config/reqtrail; None where there is none."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    # A user without an entry in the password file, as in a container, may have no home: `~` then stays what it is.
+    home = Path(os.path.expanduser(os.environ.get("XDG_CONFIG_HOME") or "~/.config"))  # noqa: PTH111
     return next((file for file in (Path(FILE_NAME), home / "reqtrail" / FILE_NAME) if file.is_file()), None)
 
 
@@ -102,11 +103,17 @@ def _checked(option: Any, name: str, value: Any, file: Path) -> Any:
     if option.multiple:
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(entry, str) for entry in values):
-            raise _wrong(file, f"{name} is a text or a list of texts, not {value!r}")
+            raise _wrong(file, f"{name} is a text or a list of texts, not {_kind(value)}")
         return values
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise _wrong(file, f"{name} is one text or number, not {value!r}")
+        raise _wrong(file, f"{name} is one text or number, not {_kind(value)}")
     return str(value)
+
+
+def _kind(value: object) -> str:
+    """What a value is; not the value itself, which may have a password in it."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list with something else in it"}
+    return kinds.get(type(value), "a date or time")
 
 
 def _wrong(file: Path, reason: str) -> typer.BadParameter:

@@ -17,7 +17,7 @@ from reqtrail.cli.json_output import to_json
 from reqtrail.cli.text_output import in_order, told
 from reqtrail.cli.timeline import Event, Gap, Timeline, milliseconds
 from reqtrail.cli.trail import SOURCE_KINDS, Trail
-from reqtrail.cli.wording import duration_text
+from reqtrail.cli.wording import duration_text, printable
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _TICKS = 4
@@ -59,8 +59,7 @@ def _sections(trail: Trail) -> Iterator[str]:
 
 def _e(value: object) -> str:
     """Text for any place in the page: between tags, or in a quoted attribute."""
-    printable = "".join(letter if letter in "\t\n" or letter.isprintable() else "�" for letter in str(value))
-    return html.escape(printable, quote=True)
+    return html.escape(printable(str(value)), quote=True)
 
 
 def _header(trail: Trail) -> str:

@@ -19,6 +19,7 @@ from reqtrail.cli import configuration
 from reqtrail.context import reset_request_id, set_request_id
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = timedelta(days=10_000)
 _SOURCES = "Sources"
 _LIMITS = "What counts as slow"
 
@@ -48,7 +49,8 @@ def url(value: str) -> str:
     except httpx.InvalidURL:
         address = httpx.URL("")
     if address.scheme not in ("http", "https") or not address.host:
-        raise typer.BadParameter(f"{value!r} is no address such as http://127.0.0.1:9090")
+        given = "it" if "@" in value else repr(value)  # there may be a password in it
+        raise typer.BadParameter(f"{given} is no address such as http://127.0.0.1:9090")
     return value
 
 
@@ -59,13 +61,14 @@ def _path_or_glob(value: str) -> str:
 
 
 def duration(value: str | timedelta) -> timedelta:
-    """Read a time span such as 30s, 15m, 24h or 7d. Raises typer.BadParameter."""
+    """Read a time span such as 30s, 15m, 24h or 7d, up to 9999d. Raises typer.BadParameter."""
     if isinstance(value, timedelta):
         return value
     matched = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value)
-    if matched is None:
+    span = timedelta(seconds=int(matched[1]) * _UNITS[matched[2]]) if matched else _LONGEST
+    if span >= _LONGEST:
         raise typer.BadParameter(f"{value!r} is no time span such as 30s, 15m, 24h or 7d")
-    return timedelta(seconds=int(matched[1]) * _UNITS[matched[2]])
+    return span
 
 
 def _load_configuration(ctx: typer.Context, value: Path | None) -> Path | None:

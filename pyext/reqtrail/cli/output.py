@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from reqtrail.cli.wording import printable
 
 PIPED_WIDTH = 120
 """Columns where nobody can say how wide the reader is."""
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Why a file takes no more."""
 
 
 class ReaderGoneError(Exception):
@@ -15,8 +27,18 @@ class ReaderGoneError(Exception):
 
 
 class _Console(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render as ever, but for what came from a log, and is meant to steer the terminal of whoever reads it."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text, cell_len), style, control)
+
     def on_broken_pipe(self) -> NoReturn:
         raise ReaderGoneError
+
+
+def drop_output() -> None:
+    """Send what is still buffered nowhere, when the interpreter flushes it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> Console:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reqtrail.cli import exit_codes, options
+from reqtrail.cli.asking import ask_aside
 from reqtrail.cli.json_output import to_json
 from reqtrail.cli.output import console, print_plain
 from reqtrail.cli.sources import SourceError
@@ -70,7 +70,7 @@ def top(
         ),
     ] = timedelta(minutes=5),
     interval: Annotated[
-        float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="Time between two looks.")
+        float, typer.Option("--interval", min=0.1, max=3600, metavar="SECONDS", help="Time between two looks.")
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Look once, print, and end.")] = False,
     json: options.Json = False,
@@ -101,8 +101,7 @@ def _look(wanted: _Wanted) -> _Seen:
     in_flight: list[InFlight] = []
     rows: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
-    with ThreadPoolExecutor(len(wanted.dsns)) as threads:
-        answers = [(shown(dsn), threads.submit(_ask, dsn, wanted)) for dsn in dict.fromkeys(wanted.dsns)]
+    answers = [(shown(dsn), ask_aside(_ask, dsn, wanted)) for dsn in dict.fromkeys(wanted.dsns)]
     for server, answer in answers:
         try:
             of_server, costly = answer.result()

@@ -22,6 +22,7 @@ from reqtrail.cli.sources.postgres import PostgresSource
 from reqtrail.cli.sources.prometheus import PrometheusSource
 from reqtrail.cli.text_output import print_trail
 from reqtrail.cli.trail import Trail, gather
+from reqtrail.cli.wording import printable
 
 EXAMPLES = """
 Examples:
@@ -86,7 +87,7 @@ def _write(path: Path, page: str) -> None:
 def _exit_code(trail: Trail) -> int:
     for source in trail.sources:
         if source.state == "failed":
-            print(f"reqtrail: {source.name}: {source.note}", file=sys.stderr)
+            print(printable(f"reqtrail: {source.name}: {source.note}"), file=sys.stderr)
     if not trail.readable:
         return exit_codes.UNREADABLE
     return exit_codes.OK if trail.found else exit_codes.NEGATIVE

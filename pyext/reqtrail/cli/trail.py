@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from reqtrail.cli.asking import ask_aside
 from reqtrail.cli.causes import Cause, Limits, find_causes
 from reqtrail.cli.sources import Found, Source, SourceError
 from reqtrail.cli.sources.json_lines import begun_as_errors_say
@@ -60,8 +60,8 @@ class Trail:
 
 def gather(request_id: str, sources: Sequence[Source], limits: Limits) -> Trail:
     """Ask every source. One that fails is told of in the trail, and hides nothing of the others."""
-    with ThreadPoolExecutor(max(1, len(sources))) as threads:
-        answers = list(threads.map(lambda source: _ask(source, request_id), sources))
+    asked = [ask_aside(_ask, source, request_id) for source in sources]
+    answers = [answer.result() for answer in asked]
     timeline = Timeline.of(begun_as_errors_say(event for found, _ in answers for event in found.events))
     statements = sorted(
         (statement for found, _ in answers for statement in found.statements), key=lambda s: s.total_ms, reverse=True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Callable
+
 _SECOND_MS = 1000.0
 _HOUR_MS = 3600 * _SECOND_MS
 
@@ -26,6 +29,20 @@ def duration_text(ms: float) -> str:
 def counted(number: float, thing: str) -> str:
     """Return `1 row`, `2 rows`."""
     return f"{number:g} {thing}{'' if number == 1 else 's'}"
+
+
+def printable(text: str, width: Callable[[str], int] = len) -> str:
+    """Return the text with U+FFFD for each character that a terminal or a browser would obey, or cannot show.
+
+    It stands there as often as the character is wide.
+    """
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" * width(letter) if _obeyed(letter) else letter for letter in text)
+
+
+def _obeyed(letter: str) -> bool:
+    return letter not in "\t\n" and unicodedata.category(letter).startswith("C")
 
 
 def shortened(text: str, limit: int = 120) -> str:

@@ -44,7 +44,7 @@ def connected(dsn: str) -> Iterator[psycopg.Connection[DictRow]]:
             application_name="reqtrail",
         ) as connection:
             yield connection
-    except psycopg.Error as error:
+    except (psycopg.Error, UnicodeError) as error:  # the latter: a host's name that can be none
         raise SourceError(first_line(error)) from error
 
 

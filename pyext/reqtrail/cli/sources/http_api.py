@@ -29,7 +29,7 @@ def get(
             timeout=_TIMEOUT_SECONDS,
             follow_redirects=True,
         )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last: a host or header that cannot be sent
         raise SourceError(f"{shown(url)} does not answer: {str(error) or type(error).__name__}") from error
 
 

@@ -19,9 +19,12 @@ _ERROR_LEVELS = frozenset({"ERROR", "CRITICAL", "FATAL"})
 
 
 def parse_object(line: str) -> dict[str, Any] | None:
-    """The JSON object that a line is, or None if it is not one."""
+    """The JSON object that a line ends in, or None.
+
+    What comes before it is passed over: `docker compose logs` and journalctl write there whose line it is.
+    """
     try:
-        value = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+        value = json.loads(line[max(0, line.find("{")) :], parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -33,14 +33,13 @@ class LineReader:
 
     def feed(self, line: str) -> None:
         """Take the next line, without its end."""
-        if not line.lstrip().startswith("{"):
+        record = parse_object(line) if self._request_id in line else None
+        if record is None:
             self._take(self._records.feed(line))
-        elif self._request_id in line and (record := parse_object(line)) is not None:
-            of_server = record_of_json(record)
-            if of_server is not None:
-                self._take([of_server])
-            elif (event := event_of(record, self._request_id, self._source)) is not None:
-                self.events.append(event)
+        elif (of_server := record_of_json(record)) is not None:
+            self._take([of_server])
+        elif (event := event_of(record, self._request_id, self._source)) is not None:
+            self.events.append(event)
 
     def finish(self) -> None:
         """Say that no line follows."""

@@ -63,13 +63,14 @@ class RecordReader:
         self._label: str | None = None
         self._lines = 0
         self._csv: list[str] = []
+        self._in_quotes = False
 
     def feed(self, line: str) -> Iterator[LogRecord]:
         """Take the next line (without its end), and give the records that it completes."""
-        if self._csv:
-            yield from self._feed_csv(line)
-        elif _CSV_START.match(line):
+        if _CSV_START.match(line):  # also where a record is open: a crash may have cut it off
             yield from self.finish()
+            yield from self._feed_csv(line)
+        elif self._csv:
             yield from self._feed_csv(line)
         elif (header := _HEADER.match(line)) is not None:
             yield from self._feed_header(header)
@@ -80,7 +81,7 @@ class RecordReader:
         """Give the record that was still open."""
         if self._open is not None:
             yield self._open
-        self._open, self._label, self._csv = None, None, []
+        self._open, self._label, self._csv, self._in_quotes = None, None, [], False
 
     def _feed_header(self, header: re.Match[str]) -> Iterator[LogRecord]:
         pid = _PID.search(header["prefix"])
@@ -108,14 +109,14 @@ class RecordReader:
 
     def _feed_csv(self, line: str) -> Iterator[LogRecord]:
         self._csv.append(line)
-        text = "\n".join(self._csv)
-        if text.count('"') % 2 == 0:
+        self._in_quotes ^= line.count('"') % 2 == 1
+        if not self._in_quotes:
+            record = _of_csv("\n".join(self._csv))
             self._csv = []
-            record = _of_csv(text)
             if record is not None:
                 yield record
         elif len(self._csv) > _MAX_LINES_OF_RECORD:
-            self._csv = []
+            self._csv, self._in_quotes = [], False
 
 
 def _of_csv(text: str) -> LogRecord | None:
