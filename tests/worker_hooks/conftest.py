@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 
 import kombu.pools
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 from devstack.process import ServerProcess
 from devstack.rabbitmq import RabbitMQ
 from devstack.redis import Redis
 from reqtrail import metrics
+from tests.own_metrics import segment_of_the_tests, total
 from tests.worker_hooks import worker_app
+
+__all__ = ["segment_of_the_tests"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -108,37 +109,12 @@ class Worker:
         assert not [line["message"] for line in self.lines() if line["message"].startswith("reqtrail failed")]
 
 
-def samples(name: str, **labels: str) -> list[Sample]:
-    """The samples with these labels, as prometheus_client's OpenMetrics parser reads them here: not in the worker."""
-    body, _ = metrics.render("application/openmetrics-text; version=1.0.0")
-    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]  # untyped there
-    return [
-        sample
-        for family in families
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-
-
-def total(name: str, **labels: str) -> float:
-    """The sum of the samples with these labels; 0 when there is none."""
-    return sum(sample.value for sample in samples(name, **labels))
-
-
 def await_total(expected: float, name: str, **labels: str) -> None:
     """Wait until the sum of these samples is what is expected: a worker counts after the result is there."""
     deadline = time.monotonic() + 60
     while total(name, **labels) != expected:
         assert time.monotonic() < deadline, (name, labels, total(name, **labels), expected)
         time.sleep(0.02)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _segment_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REQTRAIL_METRICS_DIR", str(tmp_path_factory.mktemp("metrics", numbered=True)))
-        metrics.open_segment()
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from celery import chain, chord, group, signature
 
+from tests.own_metrics import total
 from tests.worker_hooks import worker_app
-from tests.worker_hooks.conftest import Worker, await_total, total
+from tests.worker_hooks.conftest import Worker, await_total
 from tests.worker_hooks.test_trail_through_a_worker import WAIT, published
 
 look = worker_app.look

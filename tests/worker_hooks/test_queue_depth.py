@@ -11,9 +11,10 @@ from kombu.transport import virtual
 from devstack.process import free_port
 from devstack.redis import Redis
 from reqtrail._queue_depth import _Broker, _ready_in
+from tests.own_metrics import samples
 from tests.waiting import wait_for
 from tests.worker_hooks import worker_app
-from tests.worker_hooks.conftest import Servers, Worker, await_total, samples
+from tests.worker_hooks.conftest import Servers, Worker, await_total
 
 QUEUE = "deep"
 

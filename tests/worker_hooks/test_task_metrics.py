@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from celery import signals
 
+from tests.own_metrics import samples, total
 from tests.worker_hooks import worker_app
-from tests.worker_hooks.conftest import Worker, await_total, samples, total
+from tests.worker_hooks.conftest import Worker, await_total
 from tests.worker_hooks.test_trail_through_a_worker import WAIT, published
 
 QUEUE = {"queue": "celery"}

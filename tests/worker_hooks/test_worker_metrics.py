@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.own_metrics import total
 from tests.waiting import wait_for
 from tests.worker_hooks import worker_app
-from tests.worker_hooks.conftest import Worker, await_total, total
+from tests.worker_hooks.conftest import Worker, await_total
 from tests.worker_hooks.test_trail_through_a_worker import WAIT
 
 POOLS = ("prefork", "threads", "solo")

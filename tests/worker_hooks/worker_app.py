@@ -28,6 +28,8 @@ if "WORKER_APP_RESTORES_AT_ONCE" in os.environ:  # so that Redis soon gives what
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     }
+if "WORKER_APP_MAX_PRIORITY" in os.environ:  # RabbitMQ then makes queues that hand out the most urgent message first
+    app.conf.task_queue_max_priority = int(os.environ["WORKER_APP_MAX_PRIORITY"])
 if "WORKER_APP_BEAT" in os.environ:
     app.conf.beat_schedule = {"look": {"task": "tests.worker_hooks.worker_app.look", "schedule": 1.0}}
 
