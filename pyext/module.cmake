@@ -27,6 +27,7 @@ pybind11_add_module(_native
   pyext/record_attributes.cpp
   pyext/request_context.cpp
   pyext/request_headers.cpp
+  pyext/request_id_text.cpp
   pyext/request_logger.cpp
   pyext/request_recorder.cpp
   pyext/route_series.cpp

@@ -11,6 +11,7 @@
 #include "pyext/log_sink_bindings.h"
 #include "pyext/metrics_module.h"
 #include "pyext/request_context.h"
+#include "pyext/request_id_text.h"
 #include "pyext/segment_object.h"
 #include "worker_hooks/task_hooks.h"
 
@@ -50,6 +51,7 @@ PYBIND11_MODULE(_native_of_main, m) {
     const reqtrail::UuidText id = reqtrail::GenerateUuid4();
     return py::str(id.data(), id.size());
   });
+  if (!reqtrail::AddRequestIdText(m.ptr())) throw py::error_already_set();
   reqtrail::BindMetrics(m);
   const reqtrail::TaskHooksHost host = {.request_id_var = reqtrail::RequestIdVar(),
                                         .segment_of = &reqtrail::SegmentOf,

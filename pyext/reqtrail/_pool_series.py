@@ -50,7 +50,7 @@ class PoolSeries:
         self._processes: dict[int, _PoolOfProcess] = {}
         self._plain_class = type(engine.pool)
         self._class = _counting(self._plain_class, self)
-        self._listeners = {"checkin": self._on_checkin, "close": self._on_gone, "detach": self._on_gone}
+        self._listeners = {"close": self._on_gone, "detach": self._on_gone}
         try:
             engine.pool.__class__ = self._class  # dispose() makes the next pool of it, too
         except TypeError as fault:
@@ -88,19 +88,14 @@ class PoolSeries:
     def check_out(self, counts: "_PoolOfProcess", connection: Any) -> None:
         """Take note that the pool has handed out `connection`."""
         try:
-            place = connection.record_info.get(_PLACE)
+            info = connection.record_info
+            place = info.get(_PLACE)
             if place is None:
-                place = connection.record_info[_PLACE] = _Place()
+                place = info[_PLACE] = _Place()
             if self._on:
-                place.take(counts, "checked_out")
+                place.check_out(counts)
         except Exception as fault:
             self._fail(fault)
-
-    @staticmethod
-    def _on_checkin(dbapi_connection: Any, record: Any) -> None:
-        place = record.record_info.get(_PLACE)
-        if place is not None:
-            (place.leave if dbapi_connection is None else place.check_in)()
 
     @staticmethod
     def _on_gone(_dbapi_connection: Any, record: Any) -> None:
@@ -122,28 +117,37 @@ def _end(processes: "dict[int, _PoolOfProcess]") -> None:
 def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
     """Return the class of pools that extends `base` and counts in `series`."""
     plain: Callable[[Any], Any] = base.connect
+    plain_return: Callable[[Any, Any], None] = base._return_conn
+    clock = time.perf_counter
 
     def connect(self: Any) -> Any:
         counts = series.of_process(self)
         if counts is None:
             return plain(self)
         counts.waiting.inc()
-        asked = time.perf_counter()
+        asked = clock()
         try:
             connection = plain(self)
         except PoolTimeoutError:
             counts.timeouts.inc()
-            counts.wait.observe(time.perf_counter() - asked)
+            counts.wait.observe(clock() - asked)
             raise
         finally:
             counts.waiting.dec()
-        counts.wait.observe(time.perf_counter() - asked)
+        counts.wait.observe(clock() - asked)
         series.check_out(counts, connection)
         return connection
 
-    members = {"__module__": base.__module__, "__qualname__": base.__qualname__, "connect": connect}
+    # Not the event "checkin", to dispatch which takes longer than all the counting.
+    def return_conn(self: Any, record: Any) -> None:
+        place = record.record_info.get(_PLACE)
+        if place is not None:
+            (place.leave if record.dbapi_connection is None else place.check_in)()
+        plain_return(self, record)
+
+    named = {"__module__": base.__module__, "__qualname__": base.__qualname__}
     metaclass: Any = type(base)
-    counting: type[Any] = metaclass(base.__name__, (base,), members)
+    counting: type[Any] = metaclass(base.__name__, (base,), {**named, "connect": connect, "_return_conn": return_conn})
     return counting
 
 
@@ -157,7 +161,8 @@ class _PoolOfProcess:
         self._lock = threading.RLock()  # the garbage collector may take a place back while another one is taken
         self._size: int | None = None
         self._bounds: list[tuple[Gauge, int]] = []
-        self.connections = {state: _connections.labels(name, state) for state in ("checked_out", "idle")}
+        self.checked_out = _connections.labels(name, "checked_out")
+        self.idle = _connections.labels(name, "idle")
         self.waiting = _waiting.labels(name)
         self.wait = _wait.labels(name)
         self.timeouts = _timeouts.labels(name)
@@ -211,32 +216,32 @@ class _Place:
 
     def __init__(self) -> None:
         self._pool: _PoolOfProcess | None = None
-        self._state: str | None = None
+        self._state: Gauge | None = None
 
-    def take(self, pool: _PoolOfProcess, state: str) -> None:
-        """Be in `state` from here on."""
-        if pool is not self._pool:
+    def check_out(self, pool: _PoolOfProcess) -> None:
+        """Be checked out from here on."""
+        if self._pool is pool and self._state is pool.idle:
+            pool.idle.dec()
+        else:
             self.leave()
             self._pool = pool
             pool.places.add(self)
-        if self._state == state:
-            return
-        if self._state is None:
             pool.opened()
-        else:
-            pool.connections[self._state].dec()
-        pool.connections[state].inc()
-        self._state = state
+        pool.checked_out.inc()
+        self._state = pool.checked_out
 
     def check_in(self) -> None:
         """Be idle from here on."""
-        if self._pool is not None and self._state is not None and self._pool.here:
-            self.take(self._pool, "idle")
+        pool = self._pool
+        if pool is not None and self._state is pool.checked_out and pool.here:
+            pool.checked_out.dec()
+            pool.idle.inc()
+            self._state = pool.idle
 
     def leave(self) -> None:
         """Be in no state, as the connection is closed or has left the pool."""
         if self._pool is not None and self._state is not None and self._pool.here:
-            self._pool.connections[self._state].dec()
+            self._state.dec()
             self._pool.closed()
         self._state = None
 

@@ -54,7 +54,7 @@ def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
         else:
             ride(target, settings)
     else:
-        rider.configure(mode, tags)
+        rider.configure(mode, settings.commenter)
         rider.on = True
 
 
@@ -120,13 +120,15 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     # Functions that return the coroutine of asyncpg itself: to await it in one of our own took most of the time. Looked
     # up at each call, because other instruments replace the methods of asyncpg's class at any time.
     def execute(self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None) -> Any:
-        if args:  # goes through _get_statement
-            return base.execute(self, query, *args, timeout=timeout)
-        if query in _BEGINS and self not in rider.quiet and (statement := rider.statement()) is not None:
-            return begin(self, query, statement, timeout)
-        return base.execute(self, rider.commented(query), timeout=timeout)
+        if not args:  # others go through _get_statement
+            if query in _BEGINS and (statement := rider.statement()) is not None and self not in rider.quiet:
+                return begin(self, query, statement, timeout)
+            if rider.commenter.active:
+                query = rider.commented(query)
+        return base.execute(self, query, *args, timeout=timeout)
 
-    return {"execute": _as_coroutine_function(execute), **_commented_statements(base, rider)}
+    commented = _commented_statements(base, rider) if rider.commenter.active else {}
+    return {"execute": _as_coroutine_function(execute), **commented}
 
 
 def _as_coroutine_function(function: _Function) -> _Function:
@@ -143,7 +145,7 @@ def _commented_statements(base: type[Any], rider: BeginRider) -> dict[str, Any]:
         self: asyncpg.Connection, query: str, timeout: float | None, *, use_cache: bool = True, **how: Any
     ) -> Any:
         # Without the cache it is for Connection.prepare(): such a statement outlives the request that made it.
-        if not use_cache or not rider.commenter.active:
+        if not use_cache:
             return get_statement(self, query, timeout, use_cache=use_cache, **how)
         # A text with an id never comes again: in the cache it would push out those that do.
         lasting = not rider.commenter.front()

@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from reqtrail._native import is_request_id, request_id_var
+from reqtrail._native import request_id_between
 from reqtrail.sql_comment import Commenter, Tags, check_mode
 
-__all__ = ["BeginRider", "set_local"]
+__all__ = ["BeginRider"]
+
+_Overrides = Callable[[type[Any], Any], dict[str, Any]]
 
 # What the SET LOCAL of each mode sets.
 _SETTINGS = {
@@ -18,18 +20,6 @@ _SETTINGS = {
 
 # The server refused the SET itself (no such setting, not PostgreSQL): it would refuse the next one too.
 _REFUSALS = frozenset({"0A", "22", "42"})
-
-
-def set_local(request_id: str, setting: str = "pg_stat_requests.request_id") -> str:
-    """Return the SQL that gives the rest of the transaction to `request_id`.
-
-    SET LOCAL and not set_config(): a SELECT would take the transaction's snapshot, so that REPEATABLE READ would see an
-    older state than without it and the application's own SET TRANSACTION would fail. Raises ValueError when
-    `request_id` is not a request id; nothing else ever becomes part of the SQL.
-    """
-    if not is_request_id(request_id):
-        raise ValueError("not a request id")
-    return f"SET LOCAL {setting} = '{request_id}'"
 
 
 class BeginRider:
@@ -43,19 +33,23 @@ class BeginRider:
         self.on = True
         self.quiet: set[Any] = set()
         """Connections whose next BEGIN is no transaction of the request, such as a ping of the pool."""
-        self._classes: dict[type[Any], type[Any]] = {}
-        self.configure(mode, tags)
+        self._classes: dict[type[Any], _Riding] = {}
+        self.configure(mode, Commenter(mode, tags))
 
-    def configure(self, mode: str, tags: Tags = ()) -> None:
-        """Work in this mode and with these tags from here on.
+    def configure(self, mode: str, commenter: Commenter) -> None:
+        """Work in this mode and write these comments from here on. Raises ValueError for a mode that is none of MODES.
 
-        Raises ValueError for a mode that is none of MODES, and what `Commenter` raises for bad tags.
+        The id is set by SET LOCAL and not by set_config(): a SELECT would take the transaction's snapshot, so that
+        REPEATABLE READ would see an older state than without it and the application's own SET TRANSACTION would fail.
         """
         check_mode(mode)
-        self.commenter = Commenter(mode, tags)
-        self.setting = _SETTINGS.get(mode)
+        self.commenter = commenter
+        setting = _SETTINGS.get(mode)
+        self._set_local = None if setting is None else f"SET LOCAL {setting} = '"
+        for riding in self._classes.values():
+            riding.override(self)
 
-    def board(self, connection: Any, overrides: Callable[[type[Any], Any], dict[str, Any]]) -> None:
+    def board(self, connection: Any, overrides: _Overrides) -> None:
         """Give `connection` a class that extends its own by `overrides(its own, self)`.
 
         Whoever made the connection, and of whatever class, nothing has to be handed to the driver for that. A
@@ -65,29 +59,27 @@ class BeginRider:
         if not hasattr(base, "_reqtrail_rider"):
             connection.__class__ = self.riding(base, overrides)
 
-    def riding(self, base: type[Any], overrides: Callable[[type[Any], Any], dict[str, Any]]) -> type[Any]:
+    def riding(self, base: type[Any], overrides: _Overrides) -> type[Any]:
         """Return the class that extends `base` by `overrides(base, self)`, the same one each time.
 
-        A class that has a rider is returned as it is.
+        `overrides` is asked again whenever the mode changes: what a mode does not need costs nothing. A class that has
+        a rider is returned as it is.
         """
         if hasattr(base, "_reqtrail_rider"):
             return base
         riding = self._classes.get(base)
         if riding is None:
-            members = {"__slots__": (), "__module__": base.__module__, "__qualname__": base.__qualname__}
-            metaclass: Any = type(base)
-            riding = metaclass(base.__name__, (base,), {**members, "_reqtrail_rider": self, **overrides(base, self)})
-            self._classes[base] = riding
-        return riding
+            riding = self._classes[base] = _Riding(base, overrides, self)
+        return riding.extended
 
     def statement(self) -> str | None:
-        """Return the SQL for the current request id, or None when nothing is to ride."""
-        request_id = request_id_var.get(None)
-        if request_id is None or not self.on or self.setting is None:
+        """Return the SQL for the current request id, or None when nothing is to ride.
+
+        Nothing but a request id ever becomes part of it: the context variable is anybody's.
+        """
+        if self._set_local is None or not self.on:
             return None
-        if not isinstance(request_id, str) or not is_request_id(request_id):
-            return None
-        return set_local(request_id, self.setting)
+        return request_id_between(self._set_local, "'")
 
     def commented(self, sql: str, *, percent: bool = False) -> str:
         """Return `sql` with the comments for the current request; just `sql` when there are none.
@@ -111,3 +103,26 @@ class BeginRider:
         if self.on:
             self.on = False
             logging.getLogger("reqtrail").warning("transactions go without a request id from here on: %s", reason)
+
+
+class _Riding:
+    """A class of a driver's objects that is extended by what a rider needs."""
+
+    def __init__(self, base: type[Any], overrides: _Overrides, rider: BeginRider) -> None:
+        self._base = base
+        self._overrides = overrides
+        members = overrides(base, rider)
+        self._names = set(members) - {"__slots__"}
+        named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "_reqtrail_rider": rider}
+        metaclass: Any = type(base)
+        self.extended: type[Any] = metaclass(base.__name__, (base,), {"__slots__": (), **named, **members})
+
+    def override(self, rider: BeginRider) -> None:
+        """Let it do what the rider needs now."""
+        members = self._overrides(self._base, rider)
+        members.pop("__slots__", None)
+        for name, member in members.items():
+            setattr(self.extended, name, member)
+        for name in self._names - members.keys():
+            delattr(self.extended, name)
+        self._names = set(members)

@@ -16,6 +16,8 @@ __all__ = ["install", "ride", "uninstall"]
 
 _Conversation = Generator[Any, Any, Any]
 
+_COMMAND_OK = ExecStatus.COMMAND_OK  # to look up a member of an Enum takes longer than all the rest of the check
+
 _riders: "WeakKeyDictionary[Any, BeginRider]" = WeakKeyDictionary()
 
 
@@ -35,7 +37,7 @@ def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
         return
     rider = _rider_of(target)
     if rider is not None:
-        rider.configure(mode, tags)
+        rider.configure(mode, settings.commenter)
         rider.on = True
     elif is_pool:
         _riders[target] = settings
@@ -94,7 +96,7 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
         self._check_connection_ok()
         self.pgconn.send_query(command + b"; " + statement)
         results = yield from generators.execute(self.pgconn)
-        if results[-1].status == ExecStatus.COMMAND_OK:
+        if results[-1].status == _COMMAND_OK:
             return results[0]
         error = errors.error_from_result(results[-1], encoding=self.info.encoding)
         if self.pgconn.status != ConnStatus.OK or rider.connection_is_lost(error.sqlstate):
@@ -110,12 +112,12 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
         if command is self._begin_statement and command:
             if rider.commenter.active:
                 command = rider.commented(command.decode("ascii")).encode("ascii")
-            if self not in rider.quiet and (statement := rider.statement()) is not None:
+            if (statement := rider.statement()) is not None and self not in rider.quiet:
                 return begin(self, command, statement.encode("ascii"))
         return plain(self, command, result_format)
 
-    factories = {name: _commenting(name, rider) for name in ("cursor_factory", "server_cursor_factory")}
-    return {"_exec_command": exec_command, **factories}
+    commented = ("cursor_factory", "server_cursor_factory") if rider.commenter.active else ()
+    return {"_exec_command": exec_command, **{name: _commenting(name, rider) for name in commented}}
 
 
 def _commenting(name: str, rider: BeginRider) -> property:
@@ -123,9 +125,7 @@ def _commenting(name: str, rider: BeginRider) -> property:
 
     def get(self: Any) -> Any:
         factory = self.__dict__[name]
-        if not rider.commenter.active or not isinstance(factory, type):
-            return factory
-        return rider.riding(factory, _cursor_overrides)
+        return rider.riding(factory, _cursor_overrides) if isinstance(factory, type) else factory
 
     def set_(self: Any, factory: Any) -> None:
         self.__dict__[name] = factory

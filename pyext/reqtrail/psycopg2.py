@@ -21,6 +21,7 @@ __all__ = ["FirstStatementRider", "connection_class", "install", "ride", "uninst
 
 _NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n\0]*|/\*.*?\*/)*(?:\0.*)?", re.DOTALL)  # libpq reads no further than a NUL
 _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
+_STATUS_READY = extensions.STATUS_READY
 _ARGUMENTS_OF_CONNECT = ("dsn", "connection_factory", "cursor_factory")
 
 
@@ -33,18 +34,28 @@ class FirstStatementRider(BeginRider):
     def __init__(self, mode: str = "guc", tags: Tags = ()) -> None:
         """Start switched on. Raises what `configure` raises."""
         super().__init__(mode, tags)
-        self.begun: WeakSet[Any] = WeakSet()
-        """Connections whose transaction was begun before its first statement (two-phase), and that statement is due."""
+        self._early: WeakSet[Any] | None = None  # None until there was one: an empty one takes longer to ask
+
+    def begin_early(self, connection: Any) -> None:
+        """Take note that the transaction was begun before its first statement (two-phase), which is still due."""
+        if self._early is None:
+            self._early = WeakSet()
+        self._early.add(connection)
+
+    def may_change(self, connection: Any) -> bool:
+        """Say whether the next statement of `connection` can be another one than the application's."""
+        if not self.on:
+            return False
+        return connection.status == _STATUS_READY or self._early is not None or self.commenter.active
 
     def first_statement(self, connection: Any) -> str | None:
         """Return the SQL that is to ride on the next statement of `connection`; None unless a transaction begins."""
-        if connection.status == extensions.STATUS_READY:
-            self.begun.discard(connection)
+        is_early = self._early is not None and connection in self._early
+        if is_early and self._early is not None:
+            self._early.discard(connection)
+        if connection.status == _STATUS_READY:
             return None if connection.autocommit else self.statement()
-        if self.begun and connection in self.begun:
-            self.begun.discard(connection)
-            return self.statement()
-        return None
+        return self.statement() if is_early else None
 
 
 _riders: "WeakKeyDictionary[Any, FirstStatementRider]" = WeakKeyDictionary()
@@ -67,7 +78,7 @@ def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
     if not enabled():
         return
     if rider is not None:
-        rider.configure(mode, tags)
+        rider.configure(mode, settings.commenter)
         rider.on = True
         return
     _riders[target] = settings
@@ -145,7 +156,7 @@ def _connection_overrides(base: type[Any], rider: FirstStatementRider) -> dict[s
 
     def tpc_begin(self: Any, xid: Any) -> None:
         plain_tpc_begin(self, xid)
-        rider.begun.add(self)
+        rider.begin_early(self)
 
     return {"cursor": cursor, "tpc_begin": tpc_begin}
 
@@ -161,25 +172,25 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
     plain, plain_executemany, plain_query = base.execute, base.executemany, base.query
 
     def execute(self: Any, query: Any, vars: Any = None) -> Any:  # noqa: A002 - the name in psycopg2
-        self._reqtrail_before = b""
-        text = _text(query, self) if rider.on else None
-        if not text:
+        if self._reqtrail_before:
+            self._reqtrail_before = b""
+        if not rider.may_change(self.connection) or not (text := _text(query, self)):
             return plain(self, query, vars)
         if rider.commenter.active:
             text = _prefixed("", text, lambda sql: rider.commented(sql, percent=vars is not None))
         if self.name is not None:
             self.mogrify(text, vars)  # raises now what would be raised with the transaction begun already
             _send_before(self.connection, rider)
-        elif self.connection.status != extensions.STATUS_READY:
+        elif self.connection.status != _STATUS_READY:
             _send_before(self.connection, rider)  # a two-phase transaction: `_together` could not take it back
         elif (statement := rider.first_statement(self.connection)) is not None:
             return _together(plain, self, statement, text, vars, rider)
         return plain(self, text, vars)
 
     def executemany(self: Any, query: Any, vars_list: Any) -> Any:
-        self._reqtrail_before = b""
-        text = _text(query, self) if rider.on else None
-        if not text:
+        if self._reqtrail_before:
+            self._reqtrail_before = b""
+        if not rider.may_change(self.connection) or not (text := _text(query, self)):
             return plain_executemany(self, query, vars_list)
         _send_before(self.connection, rider)
         text = _prefixed("", text, lambda sql: rider.commented(sql, percent=True))
@@ -222,9 +233,10 @@ def _send_before(connection: Any, rider: FirstStatementRider) -> None:
 def _together(plain: Any, cursor: Any, statement: str, text: str | bytes, vars: Any, rider: FirstStatementRider) -> Any:  # noqa: A002
     """Execute `text` with `statement` in front of it, in one message, so that nobody can tell by the outcome."""
     connection = cursor.connection
-    cursor._reqtrail_before = f"{statement};\n".encode("ascii")
+    before = f"{statement};\n"
+    cursor._reqtrail_before = before.encode("ascii")
     try:
-        result = plain(cursor, _prefixed(f"{statement};\n", text), vars)
+        result = plain(cursor, before + text if isinstance(text, str) else _prefixed(before, text), vars)
     except psycopg2.Error as error:
         refused = statement.split()[2] in (
             error.diag.message_primary or ""

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from reqtrail._native import is_request_id, request_id_var
+from reqtrail._native import request_id_between
 from reqtrail.sql_tags import SOURCES
 
-__all__ = ["MODES", "Commenter", "Tags", "check_mode", "request_id_comment"]
+__all__ = ["MODES", "Commenter", "Tags", "check_mode"]
 
 MODES = ("guc", "comment", "both", "application_name")
 """How the server learns the id: from a SET LOCAL on BEGIN, from comments, from both, or as application_name."""
@@ -22,16 +22,6 @@ def check_mode(mode: str) -> None:
     """Raise ValueError, with the names of those that are, when `mode` is not one of MODES."""
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
-
-
-def request_id_comment(request_id: str) -> str:
-    """Return the comment that tells `request_id` to whoever reads the SQL.
-
-    Raises ValueError when it is not a request id: nothing that could end the comment gets into one.
-    """
-    if not is_request_id(request_id):
-        raise ValueError("not a request id")
-    return f"/* request_id: {request_id} */"
 
 
 class Commenter:
@@ -65,12 +55,7 @@ class Commenter:
 
     def front(self) -> str:
         """Return the comment with the current request id, or "" when there is none."""
-        if not self.with_id:
-            return ""
-        request_id = request_id_var.get(None)
-        if request_id is None or not isinstance(request_id, str) or not is_request_id(request_id):
-            return ""
-        return request_id_comment(request_id)
+        return (request_id_between("/* request_id: ", " */") or "") if self.with_id else ""
 
     def end(self) -> str:
         """Return the comment with the tags, or ""."""

@@ -32,15 +32,14 @@ class _Installation:
     def install(self, engine: Engine, mode: str, commenter: Commenter) -> None:
         """Listen to the events of `engine`. A second call changes mode and comments."""
         self.remove(engine)
-        self.rider.configure(mode)
         # Comments are written here and not by the driver's hook: SQLAlchemy keeps prepared statements by their text.
-        self.rider.commenter = Commenter()
+        self.rider.configure(mode, Commenter())
         self._commenter = commenter
         self._listen(engine, "connect", self._on_connect)
         if commenter.active:
             self._listen(engine, "before_cursor_execute", self._on_execute, retval=True)
-        if hasattr(self.rider, "begun"):
-            self._listen(engine, "begin_twophase", self._on_begin_twophase)
+        if hasattr(self.rider, "begin_early"):
+            _tell_of_two_phases(engine.dialect, self.rider)
         if engine.dialect.driver == "asyncpg":
             _hush_ping(engine.dialect, self.rider)
         self.rider.on = True
@@ -51,7 +50,8 @@ class _Installation:
         for name, listener in self._listeners:
             event.remove(engine, name, listener)
         self._listeners.clear()
-        vars(engine.dialect).pop("do_ping", None)
+        for name in ("do_ping", "do_begin_twophase"):
+            vars(engine.dialect).pop(name, None)
 
     def count_pool(self, engine: Engine, count: bool, name: str | None) -> None:
         """Have the pool's series under `name`, or not."""
@@ -78,9 +78,6 @@ class _Installation:
     ) -> tuple[str, Any]:
         percent = self._percent and (bool(parameters) or context is None or not context.no_parameters)
         return self._commenter.commented(statement, percent=percent), parameters
-
-    def _on_begin_twophase(self, connection: Any, _xid: Any) -> None:
-        self.rider.begun.add(connection.connection.driver_connection)
 
 
 _installations: "WeakKeyDictionary[Engine, _Installation]" = WeakKeyDictionary()
@@ -154,6 +151,17 @@ def _hush_ping(dialect: Any, rider: BeginRider) -> None:
             rider.quiet.discard(connection)
 
     dialect.do_ping = do_ping
+
+
+def _tell_of_two_phases(dialect: Any, rider: Any) -> None:
+    """Tell psycopg2's rider of two-phase transactions. An event for it would make SQLAlchemy slow at each statement."""
+    plain = dialect.do_begin_twophase
+
+    def do_begin_twophase(connection: Any, xid: Any) -> None:
+        plain(connection, xid)
+        rider.begin_early(connection.connection.driver_connection)
+
+    dialect.do_begin_twophase = do_begin_twophase
 
 
 def _rider_and_ride(engine: Engine) -> tuple[Any, Callable[[Any, Any], None]]:

@@ -2,9 +2,12 @@
 
 A transaction is BEGIN, one SELECT and COMMIT on a server with the extension, with a new id each time. Every round runs
 some of each candidate, in a new order. Compared are the fast ones, at the twentieth part of all: a busy machine
-disturbs them least. Client and server share one processor, because a wake-up across processors costs more than what is
-measured, and not the same for each connection. The client's time is what its thread computes, in user code and kernel;
-the other time also has the server in it, which carries out the SET.
+disturbs them least. One of the candidates is nothing once more, which shows how much of a figure is chance.
+
+Client and server share one processor, because a wake-up across processors costs more than what is measured, and not the
+same for each connection. The client's time is what its thread computes, in user code and kernel. It has in it that what
+the server does for the SET takes the processor's caches away from the client. The other time also has the server itself
+in it.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,12 +41,15 @@ from tests.pyext.database.wire_tap import WireTap
 
 ROUNDS = 60
 WARM_UP = 4
-TRANSACTIONS = 8
+TRANSACTIONS = 16
 FAST = 20
 GOAL_US = 5.0
 COMMAND = "build/venv/bin/python -m tests.performance database"
-OURS, PLAIN, SET, COMMENT = "ours", "plain", "a SET of its own", "the id in a comment"
-CANDIDATES = (PLAIN, OURS, SET, COMMENT)
+OURS, PLAIN, AGAIN = "ours", "plain", "nothing once more"
+SET, COMMENT = "a SET of its own", "the id in a comment"
+WITHOUT_POOL = "ours without the pool's series"
+CANDIDATES = (PLAIN, OURS, SET, COMMENT, AGAIN)
+CANDIDATES_OF_ENGINES = (*CANDIDATES, WITHOUT_POOL)
 
 Transaction = Callable[[str], None]
 Close = Callable[[], None]
@@ -111,8 +118,8 @@ def _dbapi(connection: Any, candidate: str) -> tuple[Transaction, Close]:
 def _sqlalchemy_asyncpg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
     loop = asyncio.new_event_loop()
     engine = create_async_engine(dsn.replace("postgresql", "postgresql+asyncpg", 1), pool_size=1)
-    if candidate == OURS:
-        reqtrail.sqlalchemy.install(engine)
+    if candidate in (OURS, WITHOUT_POOL):
+        reqtrail.sqlalchemy.install(engine, pool_metrics=candidate == OURS)
     statement = text("SELECT CAST(:n AS int) + 1")
 
     async def transaction(request_id: str) -> None:
@@ -125,10 +132,10 @@ def _sqlalchemy_asyncpg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
     return _on_loop(loop, transaction, engine.dispose)
 
 
-def _sqlalchemy_psycopg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
-    engine = create_engine(dsn.replace("postgresql", "postgresql+psycopg", 1), pool_size=1)
-    if candidate == OURS:
-        reqtrail.sqlalchemy.install(engine)
+def _sqlalchemy(driver: str, dsn: str, candidate: str) -> tuple[Transaction, Close]:
+    engine = create_engine(dsn.replace("postgresql", f"postgresql+{driver}", 1), pool_size=1)
+    if candidate in (OURS, WITHOUT_POOL):
+        reqtrail.sqlalchemy.install(engine, pool_metrics=candidate == OURS)
     statement = text("SELECT CAST(:n AS int) + 1")
 
     def transaction(request_id: str) -> None:
@@ -146,7 +153,8 @@ DRIVERS: dict[str, tuple[str, Callable[[str, str], tuple[Transaction, Close]]]] 
     "psycopg": (f"psycopg {version('psycopg')}", _psycopg),
     "psycopg2": (f"psycopg2 {version('psycopg2-binary')}", _psycopg2),
     "SQLAlchemy + asyncpg": (f"SQLAlchemy {version('SQLAlchemy')}", _sqlalchemy_asyncpg),
-    "SQLAlchemy + psycopg": (f"SQLAlchemy {version('SQLAlchemy')}", _sqlalchemy_psycopg),
+    "SQLAlchemy + psycopg": (f"SQLAlchemy {version('SQLAlchemy')}", partial(_sqlalchemy, "psycopg")),
+    "SQLAlchemy + psycopg2": (f"SQLAlchemy {version('SQLAlchemy')}", partial(_sqlalchemy, "psycopg2")),
 }
 
 
@@ -166,7 +174,7 @@ def _measure(transactions: dict[str, Transaction]) -> dict[str, list[tuple[float
     gc.collect()
     gc.disable()
     for _ in range(ROUNDS):
-        for candidate in random.sample(CANDIDATES, len(CANDIDATES)):
+        for candidate in random.sample(list(transactions), len(transactions)):
             several = [_once(transactions[candidate]) for _ in range(WARM_UP + TRANSACTIONS)]
             taken[candidate] += several[WARM_UP:]
     gc.enable()
@@ -186,7 +194,7 @@ def _row(name: str, unit: str, taken: dict[str, list[float]], goal: float | None
         "ours": round(added[OURS], 2),
         "goal": goal,
         "better": "lower",
-        "peers": {f"{peer}, {candidate}": round(added[candidate], 2) for candidate in (SET, COMMENT)},
+        "peers": {f"{peer}, {name}": round(value, 2) for name, value in added.items() if name not in (OURS, PLAIN)},
         "spread": round((max(thirds) - min(thirds)) / 2 / max(abs(added[OURS]), GOAL_US), 3),
         "command": COMMAND,
     }
@@ -207,8 +215,9 @@ def _round_trips(make: Callable[[str, str], tuple[Transaction, Close]], port: in
 
 def _rows_of(driver: str, server: Postgres) -> list[BenchRow]:
     peer, make = DRIVERS[driver]
-    trips = {candidate: _round_trips(make, server.port, candidate) for candidate in CANDIDATES}
-    made = {candidate: make(server.dsn(), candidate) for candidate in CANDIDATES}
+    candidates = CANDIDATES_OF_ENGINES if driver.startswith("SQLAlchemy") else CANDIDATES
+    trips = {candidate: _round_trips(make, server.port, candidate) for candidate in candidates}
+    made = {candidate: make(server.dsn(), candidate) for candidate in candidates}
     taken = _measure({candidate: transaction for candidate, (transaction, _) in made.items()})
     for _, close in made.values():
         close()

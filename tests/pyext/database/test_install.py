@@ -7,12 +7,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import reqtrail.sqlalchemy
+from reqtrail import get_request_id
 from tests.pyext.database.database import Database, seen_id
 from tests.pyext.database.wire_tap import WireTap
 
 
 def sends(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
-    monkeypatch.setattr("reqtrail.begin.set_local", lambda *_: statement)
+    monkeypatch.setattr("reqtrail.begin.request_id_between", lambda *_: statement if get_request_id() else None)
 
 
 def test_uninstall_reaches_the_connections_in_the_pool(database: Database, tap: WireTap) -> None:
