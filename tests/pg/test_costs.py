@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -278,18 +279,17 @@ def test_cpu_time_is_measured_where_the_setting_says_so(admin: Connection, sessi
 
 def test_backends_are_counted_once_each(admin: Connection, server: Postgres) -> None:
     different: dict[int, Connection] = {}
-    for _ in range(20):
-        connection = server.connect()
-        different.setdefault(connection.info.backend_pid % 64, connection)
-    chosen = list(different.values())[:4]
-    assert len(chosen) == 4
-    for connection in [*chosen, *chosen]:
-        with tagged(connection, "x"):
-            connection.execute("SELECT 1")
-    with tagged(chosen[0], "alone"):
-        chosen[0].execute("SELECT 1")
-    for connection in different.values():
-        connection.close()
+    with contextlib.ExitStack() as opened:
+        for _ in range(20):
+            connection = opened.enter_context(server.connect())
+            different.setdefault(connection.info.backend_pid % 64, connection)
+        chosen = list(different.values())[:4]
+        assert len(chosen) == 4
+        for connection in [*chosen, *chosen]:
+            with tagged(connection, "x"):
+                connection.execute("SELECT 1")
+        with tagged(chosen[0], "alone"):
+            chosen[0].execute("SELECT 1")
     assert row(admin, "x")["backends"] == 4
     assert row(admin, "alone")["backends"] == 1
 
