@@ -82,36 +82,36 @@ def _counts(samples: Samples) -> Counter[str]:
     return counts
 
 
-@pytest.mark.parametrize(
-    ("path", "handler"),
-    [
-        ("/direct/1", "/direct/{id}"),
-        ("/plain/1", "/plain/{id}"),
-        ("/class", "/class"),
-        ("/api/item/1", "/api/item/{id}"),
-        ("/nested/acme/deep/item/1", "/nested/{tenant}/deep/item/{id}"),
-        ("/nested/acme/deep/plain/1", "/nested/{tenant}/deep/plain/{id}"),
-        ("/sub/inner/v1/item/1", "/sub/inner/v1/item/{id}"),
-        ("/sub/inner/plain/1", "/sub/inner/plain/{id}"),
-        ("/sub/direct", "/sub/direct"),
-        ("/sub/docs", "/sub/docs"),
-        ("/of/acme/sub/direct", "/of/{org}/sub/direct"),
-        ("/by/007/sub/direct", "/by/{number}/sub/direct"),
-        ("/of/acme/sub/inner/v1/item/1", "/of/{org}/sub/inner/v1/item/{id}"),
-        ("/same/1/item/2", "/same/{id}/item/{id}"),
-        ("/pre/mounted/item/1", "/pre/mounted/item/{id}"),
-        ("/starlette/a/1", "/starlette/a/{b}"),
-        ("/starlette/m/c/1", "/starlette/m/c/{d}"),
-        ("/router/a/1", "/router/a/{b}"),
-        ("/static/conftest.py", "/static/{path}"),
-        ("/foreign/any/thing", "/foreign/{path}"),
-        ("/copied/1", "/copied/{path}"),
-        ("/docs", "/docs"),
-        ("/openapi.json", "/openapi.json"),
-        ("/nowhere/1", "__unmatched__"),
-        ("/direct/1/", "__unmatched__"),
-    ],
-)
+HANDLERS = {
+    "/direct/1": "/direct/{id}",
+    "/plain/1": "/plain/{id}",
+    "/class": "/class",
+    "/api/item/1": "/api/item/{id}",
+    "/nested/acme/deep/item/1": "/nested/{tenant}/deep/item/{id}",
+    "/nested/acme/deep/plain/1": "/nested/{tenant}/deep/plain/{id}",
+    "/sub/inner/v1/item/1": "/sub/inner/v1/item/{id}",
+    "/sub/inner/plain/1": "/sub/inner/plain/{id}",
+    "/sub/direct": "/sub/direct",
+    "/sub/docs": "/sub/docs",
+    "/of/acme/sub/direct": "/of/{org}/sub/direct",
+    "/by/007/sub/direct": "/by/{number}/sub/direct",
+    "/of/acme/sub/inner/v1/item/1": "/of/{org}/sub/inner/v1/item/{id}",
+    "/same/1/item/2": "/same/{id}/item/{id}",
+    "/pre/mounted/item/1": "/pre/mounted/item/{id}",
+    "/starlette/a/1": "/starlette/a/{b}",
+    "/starlette/m/c/1": "/starlette/m/c/{d}",
+    "/router/a/1": "/router/a/{b}",
+    "/static/conftest.py": "/static/{path}",
+    "/foreign/any/thing": "/foreign/{path}",
+    "/copied/1": "/copied/{path}",
+    "/docs": "/docs",
+    "/openapi.json": "/openapi.json",
+    "/nowhere/1": "__unmatched__",
+    "/direct/1/": "__unmatched__",
+}
+
+
+@pytest.mark.parametrize(("path", "handler"), HANDLERS.items())
 def test_the_handler_is_the_template_of_the_route(samples: Samples, path: str, handler: str) -> None:
     app = _outer(FastAPI())
     reqtrail.install(app, log_level=None)
@@ -120,6 +120,16 @@ def test_the_handler_is_the_template_of_the_route(samples: Samples, path: str, h
     client.get(path)
     client.get(path)
     assert _counts(samples) - before == {handler: 2}
+
+
+def test_what_is_remembered_of_a_route_is_not_taken_for_another_way_to_it(samples: Samples) -> None:
+    app = _outer(FastAPI())
+    reqtrail.install(app, log_level=None)
+    client = TestClient(app, follow_redirects=False)
+    before = _counts(samples)
+    for path in [*HANDLERS, *reversed(HANDLERS)]:
+        client.get(path)
+    assert _counts(samples) - before == Counter([*HANDLERS.values()] * 2)
 
 
 def test_a_root_path_of_the_server_is_no_part_of_the_handler(samples: Samples) -> None:
