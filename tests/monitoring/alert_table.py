@@ -5,16 +5,11 @@ usage: python -m tests.monitoring.alert_table [--check]
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 
-from devstack.postgres_tree import REPOSITORY
 from tests.monitoring import shipped
-
-DOCUMENT = REPOSITORY / "docs" / "monitoring.md"
-_SECTION = re.compile(r"\n## Alerts\n.*?(?=\n## |\Z)", re.DOTALL)
-_NEXT = "\n## Panels\n"
+from tests.monitoring.document import write_section
 
 
 def table() -> str:
@@ -53,21 +48,5 @@ def _tests_of(name: str) -> str:
     return ", ".join([*files, *(["`test_incidents.py`"] if name in shipped.TROUBLES else [])])
 
 
-def main(arguments: list[str]) -> int:
-    """Write the section, or with --check say whether it differs. Returns 1 if it does, 2 for a wrong usage."""
-    if arguments not in ([], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    written = DOCUMENT.read_text()
-    before, panels, after = _SECTION.sub("", written).partition(_NEXT)
-    wanted = before.rstrip("\n") + "\n" + table() + panels + after
-    if not arguments:
-        DOCUMENT.write_text(wanted)
-    elif wanted != written:
-        print(f"{DOCUMENT.name} differs: run make dashboards", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_section(table(), sys.argv[1:], __doc__))

@@ -14,17 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client import Gauge as TheirGauge
 
-from reqtrail.metrics import Counter, Histogram, Segment, start_http_server
+from reqtrail.metrics import Segment, start_http_server
 
 OPENMETRICS = "application/openmetrics-text"
-
-
-@pytest.fixture
-def segment(tmp_path: Path) -> Segment:
-    segment = Segment("test", str(tmp_path), capacity_bytes=16 << 20)
-    Counter("hits", "Hits", ["a"], segment=segment).labels("x").inc(3, {"request_id": "abc"})
-    Histogram("wait", "Wait", segment=segment).observe(1)
-    return segment
 
 
 def scrape(port: int, timeout: float = 30) -> str:

@@ -12,17 +12,9 @@ from prometheus_client import Gauge as TheirGauge
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from reqtrail.metrics import Collector, Counter, Histogram, Segment, render
+from reqtrail.metrics import Collector, Segment, render
 
 OPENMETRICS = "application/openmetrics-text"
-
-
-@pytest.fixture
-def segment(tmp_path: Path) -> Segment:
-    segment = Segment("test", str(tmp_path), capacity_bytes=16 << 20)
-    Counter("hits", "Hits", ["a"], segment=segment).labels("x").inc(3, {"request_id": "abc"})
-    Histogram("wait", "Wait", segment=segment).observe(1)
-    return segment
 
 
 def run(code_or_module: list[str], directory: Path) -> subprocess.CompletedProcess[bytes]:

@@ -9,16 +9,14 @@ import re
 import sys
 from collections.abc import Iterator
 
-from devstack.postgres_tree import REPOSITORY
 from tests.monitoring.dashboards.panel_queries import NAMES, PanelQuery, load, queries_of
+from tests.monitoring.document import write_section
 
-DOCUMENT = REPOSITORY / "docs" / "monitoring.md"
 _TEST = {
     "promql": "`test_promql_of_a_panel_returns_data`",
     "sql": "`test_sql_of_a_panel_returns_rows_to_the_role_of_grafana`",
     "logql": "`test_a_query_selects_lines_that_the_application_wrote`",
 }
-_SECTION = re.compile(r"\n## Panels\n.*?(?=\n## |\Z)", re.DOTALL)
 
 
 def table() -> str:
@@ -40,20 +38,5 @@ def _on_one_line(query: PanelQuery) -> str:
     return re.sub(r"\s+", " ", query.text).strip().replace("|", "\\|")
 
 
-def main(arguments: list[str]) -> int:
-    """Write the section, or with --check say whether it differs. Returns 1 if it does, 2 for a wrong usage."""
-    if arguments not in ([], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    written = DOCUMENT.read_text()
-    wanted = _SECTION.sub("", written).rstrip("\n") + "\n" + table()
-    if not arguments:
-        DOCUMENT.write_text(wanted)
-    elif wanted != written:
-        print(f"{DOCUMENT.name} differs: run make dashboards", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_section(table(), sys.argv[1:], __doc__))

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -15,3 +16,21 @@ Samples = Callable[..., list[Sample]]
 def samples() -> Samples:
     """Returns the samples of a name with these labels, as prometheus_client's OpenMetrics parser reads them."""
     return own_metrics.samples
+
+
+@pytest.fixture
+def growth() -> Callable[..., float]:
+    """Returns by how much the sum of these samples has grown since it was first asked for."""
+    before: dict[str, float] = {}
+
+    def grown(name: str, **labels: str) -> float:
+        now = own_metrics.total(name, **labels)
+        return now - before.setdefault(f"{name}{labels}", now)
+
+    return grown
+
+
+@pytest.fixture
+def access_lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    caplog.set_level(logging.INFO, "reqtrail.access")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "reqtrail.access"]

@@ -1,6 +1,5 @@
 import contextvars
 import http
-import json
 import logging
 import uuid
 from decimal import Decimal
@@ -13,19 +12,7 @@ from hypothesis import strategies as st
 from reqtrail import set_request_id
 from reqtrail._native import request_id_var
 from reqtrail.logging import JSONFormatter
-
-
-def record(message: object = "hello", *args: object, error: BaseException | None = None, **extra: Any) -> Any:
-    exc_info = None if error is None else (type(error), error, error.__traceback__)
-    logger = logging.getLogger("shop.cart")
-    return logger.makeRecord("shop.cart", logging.INFO, "/src/cart.py", 42, message, args, exc_info, "add", extra)
-
-
-def parsed(line: str) -> dict[str, Any]:
-    assert len(line.splitlines()) == 1
-    found = json.loads(line)
-    assert isinstance(found, dict)
-    return found
+from tests.pyext.json_log.records import parsed, record
 
 
 def formatted(*args: Any, **extra: Any) -> dict[str, Any]:

@@ -13,19 +13,11 @@ from hypothesis import strategies as st
 
 from reqtrail._native import request_id_var
 from reqtrail.logging import JSONFormatter, SamplingFilter
-
-
-def record(message: object = "hello", *args: object, level: int = logging.INFO, **extra: Any) -> logging.LogRecord:
-    logger = logging.getLogger("shop.cart")
-    return logger.makeRecord("shop.cart", level, "/src/cart.py", 42, message, args, None, "add", extra)
+from tests.pyext.json_log.records import parsed, record
 
 
 def line_of(made: logging.LogRecord, **options: Any) -> dict[str, Any]:
-    text = JSONFormatter(**options).format(made)
-    assert len(text.splitlines()) == 1
-    found = json.loads(text)
-    assert isinstance(found, dict)
-    return found
+    return parsed(JSONFormatter(**options).format(made))
 
 
 # ---- too long ----
@@ -150,7 +142,7 @@ def test_what_is_redacted_are_names(redact: Any) -> None:
 
 
 def access(endpoint: str, status: int = 200, level: int = logging.INFO) -> logging.LogRecord:
-    made = record(level=level, endpoint=endpoint, status_code=status)
+    made = record(levelno=level, endpoint=endpoint, status_code=status)
     made.name = "reqtrail.access"
     return made
 
@@ -226,7 +218,7 @@ def modelled(made: logging.LogRecord, request_id: str | None) -> dict[str, Any]:
         line |= {"error_type": type(error).__name__, "error_message": plain(str(error))}
     line |= {name: extras.pop(name) for name in PLACED if extras.get(name) is not None}
     if error is not None:
-        line["exception"] = plain("".join(traceback.format_exception(error)).rstrip("\n"))
+        line["exception"] = plain("".join(traceback.format_exception(error)).removesuffix("\n"))
     for name, value in extras.items():
         if name not in PLACED and name not in ("message", "asctime", "color_message"):
             line[f"extra_{name}" if name in TAKEN else plain(name)] = value
