@@ -92,7 +92,7 @@ test-fuzz: setup
 # The server tests once more, on a private PostgreSQL with a sanitized extension. clang's runtime: a server that preloads
 # gcc's waits for a lock for ever when it starts. Tests about a backend's memory have to do without it.
 MEMORY_TESTS := test_a_backend_without_any_memory_left_fails_its_statement_and_lives \
-  test_a_million_ids_take_no_more_memory_than_the_first
+  test_a_million_ids_take_no_more_memory_than_the_first test_reading_all_rows_takes_memory_for_one_shard_at_a_time
 SANITIZED := $(BUILD)/asan-extension/pg_stat_requests.so
 .PHONY: test-sanitized
 test-sanitized: build

@@ -52,12 +52,16 @@ void StoreAll(FunctionCallInfo fcinfo, int columns, Store store) {
   const SharedState* state = RequireSharedState();
   const ReturnSetInfo* result = BeginResult(fcinfo, columns);
   Names names;
+  // The rows of a shard are made in memory of their own, or a view of a million rows would leave that of a million.
+  MemoryContext shard = AllocSetContextCreate(CurrentMemoryContext, "pg_stat_requests shard", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext outer = MemoryContextSwitchTo(shard);
   for (std::uint32_t i = 0; i < state->ShardCount(); ++i) {
-    const ring::Records records = ring::CopyShard(i);
-    StoreVisible(records, names, store, result);
-    records.Free();
+    StoreVisible(ring::CopyShard(i), names, store, result);
+    MemoryContextReset(shard);
     CHECK_FOR_INTERRUPTS();
   }
+  MemoryContextSwitchTo(outer);
+  MemoryContextDelete(shard);
 }
 
 void StoreOne(FunctionCallInfo fcinfo, int columns, Store store) {

@@ -38,35 +38,38 @@ class Names {
     }
     return all_ || has_privs_of_role(GetUserId(), role);
   }
-  /// The name as a `name` datum, and false; or true (NULL) if it was dropped.
-  bool Database(Oid oid, Datum* name) {
-    if (oid != database_ || database_ == InvalidOid) {
-      database_ = oid;
-      database_name_ = get_database_name(oid);
-    }
-    return ToDatum(database_name_, name);
-  }
+  /// The name as a `name` datum, valid until the next call, and false; or true (NULL) if it was dropped.
+  bool Database(Oid oid, Datum* name) { return database_.Get(oid, &get_database_name, name); }
   bool Role(Oid oid, Datum* name) {
-    if (oid != role_ || role_ == InvalidOid) {
-      role_ = oid;
-      role_name_ = GetUserNameFromId(oid, true);
-    }
-    return ToDatum(role_name_, name);
+    return role_.Get(oid, [](Oid role) { return GetUserNameFromId(role, true); }, name);
   }
 
  private:
-  static bool ToDatum(const char* text, Datum* name) {
-    if (text == nullptr) return true;
-    *name = DirectFunctionCall1(namein, CStringGetDatum(text));
-    return false;
-  }
+  // The name that was asked for last: by value, since the memory in which rows are made is reset between them.
+  class Known {
+   public:
+    template <typename LookUp>
+    bool Get(Oid oid, const LookUp& look_up, Datum* name) {
+      if (oid != oid_ || oid == InvalidOid) {
+        const char* found = look_up(oid);
+        oid_ = oid;
+        dropped_ = found == nullptr;
+        if (!dropped_) namestrcpy(&name_, found);
+      }
+      *name = NameGetDatum(&name_);
+      return dropped_;
+    }
+
+   private:
+    Oid oid_ = InvalidOid;
+    bool dropped_ = false;
+    NameData name_{};
+  };
 
   bool all_known_ = false;
   bool all_ = false;
-  Oid database_ = InvalidOid;
-  const char* database_name_ = nullptr;
-  Oid role_ = InvalidOid;
-  const char* role_name_ = nullptr;
+  Known database_;
+  Known role_;
 };
 
 /// What PutKey puts: request_id, database, "user", dbid, userid.

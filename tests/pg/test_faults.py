@@ -277,3 +277,25 @@ def test_a_million_ids_take_no_more_memory_than_the_first(tmp_path: Path) -> Non
         assert told["used"] <= 5000
         assert told["overwritten"] >= millionth - 2 * 5000
         assert after - before < 1024, f"{before} kB grew to {after} kB"
+
+
+def peak_kilobytes(pid: int) -> int:
+    """The most memory that a process ever had."""
+    (peak,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmPeak"))
+    return int(peak.split()[1])
+
+
+def test_reading_all_rows_takes_memory_for_one_shard_at_a_time(tmp_path: Path) -> None:
+    settings: dict[str, str | int] = {"pg_stat_requests.max": 30000, "work_mem": "64kB"}
+    with Postgres(tmp_path / "server", settings=settings) as server, server.connect() as connection:
+        connection.execute("CREATE EXTENSION pg_stat_requests")
+        connection.execute(
+            "DO $$ BEGIN FOR i IN 1..25000 LOOP"
+            " PERFORM set_config('pg_stat_requests.request_id', 'id-' || i, true); COMMIT; END LOOP; END $$"
+        )
+        with server.connect() as reader:
+            reader.execute("SELECT * FROM pg_stat_requests('id-1')").fetchall()
+            before = peak_kilobytes(reader.info.backend_pid)
+            assert reader.execute("SELECT count(*) FROM pg_stat_requests").fetchone() == (25000,)
+            after = peak_kilobytes(reader.info.backend_pid)
+        assert after - before < 4096, f"{before} kB grew to {after} kB"
