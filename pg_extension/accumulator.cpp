@@ -4,9 +4,8 @@
 
 #include "pg_extension/clock.h"
 #include "pg_extension/compat.h"
-#include "pg_extension/finished_request.h"
+#include "pg_extension/part.h"
 #include "pg_extension/pending_events.h"
-#include "pg_extension/resource_usage.h"
 #include "pg_extension/ring.h"
 #include "pg_extension/settings.h"
 #include "pg_extension/visited_keys.h"
@@ -25,15 +24,6 @@ enum class Phase : unsigned char {
 
 // Whether this process may write to shared memory.
 enum class Attachment : unsigned char { kNotYet, kAttached, kGone };
-
-struct Part {
-  bool between_transactions = false;  // all there is are errors reported while no transaction was under way
-  RequestKey key;
-  std::uint64_t hash = 0;  // ring::Hash(key.id)
-  std::int64_t since = 0;  // TimestampTz of the statement with which it was opened
-  Work work;               // but for what ResourceUsage measures, which is taken at the flush
-  ResourceUsage base;      // where that starts
-};
 
 // The statement that started last.
 struct Statement {
@@ -63,23 +53,9 @@ struct State {
 
 State state;
 
-void Flush(std::int64_t now) noexcept {
-  Part& part = state.part;
-  Counters& counters = part.work.counters;
-  const ResourceUsage usage = ResourceUsage::Now();
-  usage.AddDifference(part.base, counters);
-  part.base = usage;
-  counters.first_seen = part.since;
-  counters.last_seen = clock::ToTimestamp(now);
-  counters.backends = BackendSet(MyProcPid);
-  ring::Merge(part.key, part.hash, part.work);
-  finished_request::LogIfLong(part.key, part.work);
-  part.work.Clear();
-}
-
 void OnBackendExit(int, Datum) {
   // Transactions have ended (they flush). What may be left are errors between transactions.
-  if (detail::part_is_open && state.part.work.counters.errors > 0) Flush(clock::Now());
+  if (detail::part_is_open && state.part.work.counters.errors > 0) state.part.Flush(clock::Now());
   detail::part_is_open = false;
   pending_events::Publish();
   if (state.slot != nullptr) state.slot->Clear();
@@ -117,15 +93,6 @@ void PublishProgress() noexcept {
   if (state.slot != nullptr) state.slot->Update(ProgressOf(state.part.work.counters));
 }
 
-// The role outside of SECURITY DEFINER functions: SET ROLE counts, a function's owner does not.
-Oid RoleInEffect() noexcept { return GetOuterUserId(); }
-
-void FillKey(RequestKey& key, const RequestId& id) noexcept {
-  key.database = MyDatabaseId;
-  key.role = RoleInEffect();
-  key.id.Assign(id.View());
-}
-
 // The part's first transaction, or the next one, starts: its time starts with it.
 void StartTime() noexcept {
   state.part.between_transactions = false;
@@ -160,20 +127,10 @@ void ClosePart() noexcept {
     CountIdleTime();
     if (!state.visited.Has(part.key) && !state.visited.Add(part.key, part.hash)) part.work.counters.transactions = 1;
   }
-  Flush(clock::Now());
+  part.Flush(clock::Now());
   detail::part_is_open = false;
   state.base_is_valid = true;
   if (state.slot != nullptr) state.slot->Clear();
-}
-
-void CountTransaction(const RequestKey& key, std::uint64_t hash, std::int64_t now, bool rolled_back) noexcept {
-  Work work;
-  work.counters.first_seen = GetCurrentStatementStartTimestamp();
-  work.counters.last_seen = clock::ToTimestamp(now);
-  work.counters.transactions = 1;
-  work.counters.rollbacks = rolled_back ? 1 : 0;
-  work.counters.backends = BackendSet(MyProcPid);
-  ring::Merge(key, hash, work);
 }
 
 // The id was set inside the top-level statement that is just ending the transaction (a procedure): it has no part of
@@ -183,10 +140,6 @@ void CountIdInEffect(const RequestId& id, std::int64_t now, bool rolled_back) no
   FillKey(key, id);
   if (key.id.View() == state.part.key.id.View() || state.visited.Has(key)) return;
   CountTransaction(key, ring::Hash(key.id), now, rolled_back);
-}
-
-bool IsPartOf(const RequestId& id) noexcept {
-  return state.part.key.id.View() == id.View() && state.part.key.role == RoleInEffect();
 }
 
 std::uint32_t ClampRows(std::uint64_t rows) noexcept {
@@ -235,7 +188,7 @@ void detail::SettleChange() noexcept {
   detail::id_changed = false;
   const RequestId* id = RecordedRequestId();
   if (detail::part_is_open) {
-    if (id != nullptr && IsPartOf(*id)) return;
+    if (id != nullptr && state.part.IsOf(*id)) return;
     ClosePart();
   }
   if (id == nullptr) return;
@@ -392,7 +345,7 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   if (!CanRecord()) return;
   pending_events::Publish();
   const RequestId* id = RecordedRequestId();
-  const Part& part = state.part;
+  Part& part = state.part;
   if (!detail::part_is_open && id != nullptr) {
     const bool begun_with_id = state.begun_with_id != 0;
     OpenPart(*id);
@@ -403,7 +356,7 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   if (detail::part_is_open) {
     if (part.between_transactions) StartTime();
     CountEnd(now, rolled_back, statement_goes_on);
-    Flush(now);
+    part.Flush(now);
     state.base_is_valid = !detail::id_changed;
   }
   if (detail::part_is_open && id != nullptr && detail::id_changed) CountIdInEffect(*id, now, rolled_back);

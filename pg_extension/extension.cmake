@@ -15,6 +15,7 @@ add_library(pg_stat_requests MODULE
   pg_extension/hooks.cpp
   pg_extension/log_lines.cpp
   pg_extension/module.cpp
+  pg_extension/part.cpp
   pg_extension/pending_events.cpp
   pg_extension/request_functions.cpp
   pg_extension/restart.cpp

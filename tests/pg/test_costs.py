@@ -222,13 +222,30 @@ def test_each_id_of_a_transaction_has_its_own_idle_time(admin: Connection, sessi
 
 
 def test_temporary_tables_use_local_blocks(admin: Connection, session: Connection) -> None:
+    buffers, pages = 100, 250
+    session.execute(f"SET temp_buffers = {buffers}")
     with tagged(session, "x"):
-        session.execute("CREATE TEMP TABLE scratch AS SELECT * FROM item")
+        session.execute(f"CREATE TEMP TABLE scratch AS SELECT repeat('x', 1000) FROM generate_series(1, {7 * pages})")
         session.execute("SELECT count(*) FROM scratch")
-        session.execute("DROP TABLE scratch")
+        for _ in range(2):
+            session.execute("SELECT FROM scratch LIMIT 1")
     cost = row(admin, "x")
+    assert pages - buffers <= cost["local_blks_read"] <= pages + 1
+    assert cost["local_blks_written"] >= pages - buffers
+    assert cost["local_blks_dirtied"] >= pages
     assert cost["local_blks_hit"] > 0
-    assert cost["local_blks_dirtied"] + cost["local_blks_written"] > 0
+
+
+def test_the_first_change_of_a_page_after_a_checkpoint_writes_its_image(admin: Connection, session: Connection) -> None:
+    session.execute("CREATE TABLE imaged AS SELECT 1 AS id")
+    admin.execute("CHECKPOINT")
+    for request_id in ("first", "second"):
+        with tagged(session, request_id):
+            session.execute("UPDATE imaged SET id = id + 1")
+    session.execute("DROP TABLE imaged")
+    first, second = row(admin, "first"), row(admin, "second")
+    assert first["wal_fpi"] > second["wal_fpi"]
+    assert first["wal_bytes"] > second["wal_bytes"] > 0
 
 
 def test_a_sort_that_spills_uses_temporary_files_and_takes_time(admin: Connection, session: Connection) -> None:

@@ -132,6 +132,19 @@ def test_a_slow_statement_in_steps_is_kept_once_with_its_whole_time(admin: Conne
     assert only["duration"] >= 60
 
 
+def test_the_ring_of_slow_statements_keeps_the_last(admin: Connection, session: Connection) -> None:
+    session.execute("SET pg_stat_requests.slow_statement_threshold = 0")
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    with psycopg.ClientCursor(session) as simple:
+        for number in range(1010):
+            simple.execute(f"SELECT {number}")
+    found = slow(admin)
+    assert [statement["text"] for statement in found] == [f"SELECT {number}" for number in range(10, 1010)]
+    told = info(admin)
+    assert (told["slow_used"], told["slow_capacity"], told["slow_overwritten"]) == (1000, 1000, 10)
+    assert told["stats_reset"] < told["slow_complete_since"] < found[0]["time"]
+
+
 async def test_a_slow_portal_read_in_batches_is_kept_once_with_its_whole_time(
     admin: Connection, server: Postgres
 ) -> None:
