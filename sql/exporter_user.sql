@@ -40,6 +40,8 @@ END
 $$;
 
 CREATE SCHEMA IF NOT EXISTS reqtrail;
+-- Somebody else's schema or view of that name would have exporter_user run that somebody's code.
+ALTER SCHEMA reqtrail OWNER TO CURRENT_USER;
 COMMENT ON SCHEMA reqtrail IS 'what the dashboards need and the system views do not show';
 GRANT USAGE ON SCHEMA reqtrail TO exporter_user;
 
@@ -78,6 +80,7 @@ SELECT
     (size - needed)::bigint AS bloat,
     coalesce((size - needed) / nullif(size, 0), 0) AS bloat_ratio
 FROM needed;
+ALTER VIEW reqtrail.table_bloat OWNER TO CURRENT_USER;
 COMMENT ON VIEW reqtrail.table_bloat IS
     'an estimate, from the statistics of ANALYZE, of the space in each table that its live rows do not need';
 COMMENT ON COLUMN reqtrail.table_bloat.schema IS 'name of the schema';

@@ -51,6 +51,25 @@ def test_it_sees_the_requests_of_everybody(server: Postgres, reader: psycopg.Con
     assert reader.execute("SELECT request_id FROM pg_stat_requests WHERE \"user\" = 'clerk'").fetchall() == in_flight
 
 
+def test_its_schema_and_view_belong_to_the_administrator_whoever_made_them(server: Postgres) -> None:
+    database = "squatted"
+    with server.connect() as admin:
+        admin.execute(f"CREATE DATABASE {database}")
+        admin.execute("CREATE ROLE squatter LOGIN")
+        admin.execute(f"GRANT CREATE ON DATABASE {database} TO squatter")
+    with server.connect(database) as admin, server.connect(database, "squatter") as squatter:
+        squatter.execute("CREATE SCHEMA reqtrail")
+        squatter.execute(
+            "CREATE VIEW reqtrail.table_bloat AS SELECT NULL::name AS schema, NULL::name AS table, 0::bigint AS size,"
+            " 0::bigint AS bloat, 0::float8 AS bloat_ratio"
+        )
+        admin.execute(EXPORTER_USER_SQL.read_bytes())
+        for change in ("DROP VIEW reqtrail.table_bloat", "CREATE OR REPLACE VIEW reqtrail.table_bloat AS SELECT 1"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                squatter.execute(change)
+        assert admin.execute("SELECT count(*) FROM reqtrail.table_bloat").fetchone() is not None
+
+
 def test_it_sees_texts_of_statements_of_everybody(
     server: Postgres, reader: psycopg.Connection[tuple[object, ...]]
 ) -> None:
