@@ -10,7 +10,7 @@ import reqtrail
 
 
 def app_with(**options: Any) -> FastAPI:
-    """An application with one route, which fails for boom and refuses teapot, and these options of `install`."""
+    """An application with one route, which fails for boom, refuses teapot and is too busy for busy, and these options of `install`."""
     app = FastAPI()
     reqtrail.install(app, log_level=None, **{"namespace": "opts", **options})
 
@@ -20,6 +20,8 @@ def app_with(**options: Any) -> FastAPI:
             raise ValueError("boom")
         if name == "teapot":
             raise HTTPException(418)
+        if name == "busy":
+            raise HTTPException(503)
         return name
 
     return app

@@ -49,17 +49,27 @@ def test_what_does_not_match_is_recorded(
     assert access_lines() == ["GET /opts/{name} 200"]
 
 
-@pytest.mark.parametrize("options", [{"skip_paths": ["/opts/boom"]}, {"excluded_handlers": ["/opts"]}])
+@pytest.mark.parametrize("options", [{"skip_paths": ["/opts/.*"]}, {"excluded_handlers": ["/opts"]}])
+@pytest.mark.parametrize(
+    ("name", "error_type", "lines"), [("boom", "ValueError", ["reqtrail.error"]), ("busy", "HTTPException", [])]
+)
 def test_an_error_of_a_noisy_endpoint_is_logged_and_counted_all_the_same(
-    growth: Callable[..., float], caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+    growth: Callable[..., float],
+    access_lines: Callable[[], list[str]],
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    name: str,
+    error_type: str,
+    lines: list[str],
 ) -> None:
     app = app_with(**options)
-    growth("opts_errors_total", error_type="ValueError")
+    growth("opts_errors_total", error_type=error_type)
     growth("http_requests_total")
-    answer_of(app, "/opts/boom")
-    assert growth("opts_errors_total", error_type="ValueError") == 1
+    answer_of(app, f"/opts/{name}")
+    assert growth("opts_errors_total", error_type=error_type) == 1
     assert growth("http_requests_total") == 0
-    assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == ["reqtrail.error"]
+    assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == lines
+    assert access_lines() == []
 
 
 def test_statuses_can_be_grouped(growth: Callable[..., float]) -> None:
