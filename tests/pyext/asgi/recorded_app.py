@@ -10,7 +10,7 @@ import reqtrail
 
 
 def app_with(**options: Any) -> FastAPI:
-    """An application with one route, which fails for boom, refuses teapot and is too busy for busy, and these options of `install`."""
+    """An application with one route, which fails for boom, refuses teapot and busy, and these options of `install`."""
     app = FastAPI()
     reqtrail.install(app, log_level=None, **{"namespace": "opts", **options})
 
