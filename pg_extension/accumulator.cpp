@@ -346,8 +346,9 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   pending_events::Publish();
   const RequestId* id = RecordedRequestId();
   Part& part = state.part;
-  if (!detail::part_is_open && id != nullptr) {
-    const bool begun_with_id = state.begun_with_id != 0;
+  const bool begun_with_id = state.begun_with_id != 0;
+  // Without a message of the client, the server works for itself: it takes notifications, and what others changed.
+  if (!detail::part_is_open && id != nullptr && (begun_with_id || debug_query_string != nullptr)) {
     OpenPart(*id);
     // A procedure set the id and ended the transaction: its statement had none when it started.
     if (!begun_with_id && state.commit_start != 0) state.accounted_until = state.commit_start;

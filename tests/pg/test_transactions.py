@@ -104,6 +104,18 @@ def test_a_session_level_id_stays(admin: Connection, session: Connection) -> Non
     assert counts(admin, "x") == (4, 0, 3, 0)
 
 
+def test_notifications_that_an_idle_session_takes_are_no_transactions_of_its_id(
+    admin: Connection, session: Connection
+) -> None:
+    session.execute("SET pg_stat_requests.request_id = 'x'")
+    session.execute("LISTEN news")
+    for number in range(3):
+        admin.execute(f"NOTIFY news, '{number}'")
+        (taken,) = session.notifies(timeout=60, stop_after=1)
+        assert taken.payload == str(number)
+    assert counts(admin, "x") == (2, 0, 1, 0)
+
+
 def test_a_local_id_takes_the_place_of_the_sessions_and_gives_it_back(admin: Connection, session: Connection) -> None:
     session.execute("SET pg_stat_requests.request_id = 'lasting'")
     session.execute("BEGIN; SET LOCAL pg_stat_requests.request_id = 'local'; SELECT 1; COMMIT")
