@@ -39,6 +39,11 @@ UP_STATE = UP_DIRECTORY / "servers.json"
 REQUESTS = 300
 CONCURRENCY = 16
 _PROGRAM = Path(sys.executable).with_name("reqtrail")
+_SETTINGS = {
+    # pg_stat_statements knows the texts of the statements; the log, who waited for whom.
+    "shared_preload_libraries": "pg_stat_statements,pg_stat_requests",
+    "log_lock_waits": "on",
+}
 COSTLIEST = "SELECT * FROM pg_stat_requests ORDER BY total_time DESC LIMIT 10;"
 
 console = Console(highlight=False, soft_wrap=True)
@@ -47,7 +52,7 @@ console = Console(highlight=False, soft_wrap=True)
 def run() -> int:
     """Start, load, print the two trails, stop. Returns 0 when both trails are complete."""
     console.print("[dim]demo: starting PostgreSQL, Redis, two uvicorn workers and a Celery worker ...[/]")
-    with CommandCenter(RUN_DIRECTORY) as stack:
+    with _started(RUN_DIRECTORY) as stack:
         asyncio.run(_load(stack))
         with httpx.Client(base_url=stack.url) as client:
             good = client.post("/api/v1/repositories/7/sync")
@@ -75,11 +80,11 @@ def up() -> int:
     if UP_STATE.exists():
         console.print("demo-up: it runs already; `make demo-down` stops it", style="red")
         return 1
-    stack = CommandCenter(UP_DIRECTORY, detached=True)
+    stack = _started(UP_DIRECTORY, detached=True)
     _remember(stack.pids())
     monitoring = _monitoring(stack)
     asyncio.run(_load(stack))
-    command = _configured(stack)
+    command = _configured(stack, monitoring)
     request_id = httpx.post(f"{stack.url}/api/v1/repositories/7/sync").headers["X-Request-ID"]
     psql = f"{bindir() / 'psql'} -h 127.0.0.1 -p {stack.postgres.port} -U postgres commandcenter"
     console.print(
@@ -88,6 +93,7 @@ API        {stack.url}/docs
 metrics    {stack.url}/metrics
 logs       {stack.log("api")}
            {stack.log("worker")}
+           {stack.postgres.log}
 database   {psql}
            {COSTLIEST}
 
@@ -99,6 +105,17 @@ try        curl -si -X POST {stack.url}/api/v1/repositories/7/sync
 stop       make demo-down"""
     )
     return 0
+
+
+def _started(directory: Path, *, detached: bool = False) -> CommandCenter:
+    stack = CommandCenter(directory, postgres_settings=_SETTINGS, detached=detached)
+    try:
+        with stack.connect() as connection:
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
 
 
 def _remember(pids: dict[str, int]) -> None:
@@ -140,15 +157,17 @@ def down() -> int:
     return 0
 
 
-def _configured(stack: CommandCenter) -> Callable[..., str]:
+def _configured(stack: CommandCenter, monitoring: Monitoring | None) -> Callable[..., str]:
     """Write a reqtrail.toml for this run. Returns what makes of arguments a line for the shell."""
     file = stack.directory / "reqtrail.toml"
     values = {
         "dsn": stack.postgres.dsn("commandcenter"),
-        "logs": str(stack.directory / "*.log"),
+        "logs": [str(stack.directory / "*.log"), str(stack.postgres.log)],
         "metrics": f"{stack.url}/metrics",
         "api": f"{stack.url}/health",
     }
+    if monitoring is not None:
+        values["prometheus"] = monitoring.prometheus.url
     file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
     return lambda *arguments: f"{_PROGRAM} {' '.join(arguments)} --config {file}"
 

@@ -64,13 +64,15 @@ class Command:
         out, err = self._capture.readouterr()
         return Done(code, out, err)
 
-    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
         """Start it as a process of its own."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
         return subprocess.Popen(
             [Path(sys.executable).with_name("reqtrail"), *map(str, arguments)],
             cwd=self._folder,
-            env={**inherited, **self._environment(None)},
+            env={**inherited, **self._environment(env)},
             # A shell lets what it runs in the background ignore interrupts.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},

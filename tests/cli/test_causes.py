@@ -9,7 +9,7 @@ from typing import Any
 
 from reqtrail.cli.causes import Cause, Limits, find_causes
 from reqtrail.cli.time_spent import time_spent
-from reqtrail.cli.timeline import Event, Kind, StatementTotal, Timeline
+from reqtrail.cli.timeline import Event, Kind, StatementTotal, Timeline, costliest_first
 
 START = datetime(2026, 11, 24, 3, 0, 0, 0, timezone.utc)
 
@@ -122,6 +122,13 @@ def test_a_statement_that_is_repeated_is_an_n_plus_one() -> None:
     assert cause.title == "N+1: one statement ran 20 times"
     assert "SELECT * FROM commits" in cause.evidence
     assert causes(request(60), statements=statements, limits=Limits(repeated_calls=21)) == []
+
+
+def test_a_statement_that_two_databases_of_one_server_tell_of_is_one() -> None:
+    known, other = StatementTotal(1, 20, 4.0, 0.4, 20, "SELECT 1"), StatementTotal(2, 1, 9.0, 9.0, 1, None)
+    nameless = replace(known, text=None)
+    assert costliest_first([nameless, known, other]) == [other, known]
+    assert costliest_first([known, nameless, other]) == [other, known]
 
 
 def test_many_statements_are_an_n_plus_one_where_single_ones_are_not_known() -> None:

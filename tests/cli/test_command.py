@@ -80,11 +80,9 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(run: Command, tmp_path: P
         assert process.returncode == 0
 
 
-def test_colours_on_a_terminal_and_none_in_a_pipe(run: Command, tmp_path: Path) -> None:
-    (tmp_path / "api.log").write_text(ACCESS + "\n")
-    assert "\x1b" not in run("trace", ID, "--logs", "api.log").out
+def written_to_a_terminal(run: Command, columns: int, *arguments: str) -> str:
     terminal, end = pty.openpty()
-    with run.start("trace", ID, "--logs", "api.log", stdout=end):
+    with run.start(*arguments, stdout=end, env={"COLUMNS": str(columns)}):
         os.close(end)
         written = b""
         while True:
@@ -93,7 +91,21 @@ def test_colours_on_a_terminal_and_none_in_a_pipe(run: Command, tmp_path: Path) 
             except OSError:  # the other end is closed
                 break
     os.close(terminal)
-    assert b"\x1b[" in written
+    return written.decode()
+
+
+def test_colours_on_a_terminal_and_none_in_a_pipe(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "api.log").write_text(ACCESS + "\n")
+    assert "\x1b" not in run("trace", ID, "--logs", "api.log").out
+    assert "\x1b[" in written_to_a_terminal(run, 120, "trace", ID, "--logs", "api.log")
+
+
+@pytest.mark.parametrize(("columns", "bar"), [(120, 24), (80, 12), (44, 0)])
+def test_a_narrow_terminal_has_room_for_words_first(run: Command, tmp_path: Path, columns: int, bar: int) -> None:
+    (tmp_path / "api.log").write_text(ACCESS + "\n")
+    written = written_to_a_terminal(run, columns, "trace", ID, "--logs", "api.log")
+    assert written.count("█") == bar
+    assert "GET / 200" in written
 
 
 def test_without_the_extra_it_says_what_to_install_and_metrics_still_works(tmp_path: Path) -> None:

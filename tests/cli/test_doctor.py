@@ -121,13 +121,30 @@ def test_a_prometheus_that_stores_no_exemplars(run: Command) -> None:
     assert "rule_files" in remedy(done, "rules")
 
 
-def test_a_prometheus_whose_target_is_down(run: Command) -> None:
-    target = {"scrapeUrl": "http://api:8000/metrics", "health": "down", "lastError": "connection refused"}
+@pytest.mark.parametrize(
+    ("target", "told", "remedy"),
+    [
+        (
+            {"scrapeUrl": "http://api:8000/metrics", "health": "down", "lastError": "connection refused"},
+            "it has no http_requests_total; http://api:8000/metrics: connection refused",
+            "Add the API's address to a scrape job",
+        ),
+        (
+            {"scrapeUrl": "http://api:8000/metrics", "health": "unknown"},
+            "it has no http_requests_total from its 1 targets, of which some were not scraped yet",
+            "Wait, and ask again.",
+        ),
+    ],
+)
+def test_a_prometheus_that_has_nothing_of_its_targets(
+    run: Command, target: dict[str, str], told: str, remedy: str
+) -> None:
     answers = {"/api/v1/query": {"result": []}, "/api/v1/targets": {"activeTargets": [target]}}
     with JsonServer({path: {"status": "success", "data": data} for path, data in answers.items()}) as server:
         done = run("doctor", "--prometheus", server.url, "--json")
-    told = [check["told"] for check in done.json["checks"] if check["check"] == "scrapes"]
-    assert told[0] == "it has no http_requests_total; http://api:8000/metrics: connection refused"
+    check = next(check for check in done.json["checks"] if check["check"] == "scrapes")
+    assert check["told"] == told
+    assert check["remedy"].startswith(remedy)
 
 
 def test_a_server_that_is_no_prometheus(plain_server: str, run: Command) -> None:

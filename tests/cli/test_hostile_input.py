@@ -18,6 +18,7 @@ import pytest
 
 from reqtrail.cli.sources.log_files import LogFilesSource
 from tests.cli.command import Command
+from tests.cli.json_server import JsonServer
 from tests.cli.test_trace_sources import ACCESS, ID, line
 
 LONG_NAME = "a" * 300
@@ -129,6 +130,33 @@ def test_an_interrupt_ends_it_while_it_reads_a_log_that_goes_on(run: Command) ->
 
 def _waiting_bytes(pipe: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": {"result": [{"stream": 5, "values": [["1", "line"]]}]}},
+        {"data": [{"seriesLabels": {}, "exemplars": [{"labels": {"request_id": 5}, "value": {}, "timestamp": "x"}]}]},
+        {"data": {"activeTargets": [5], "groups": [5], "activeAlertmanagers": [5], "result": []}},
+        {"config": {"original": 5}, "versionInfo": 5},
+        "no object",
+    ],
+)
+def test_a_server_may_answer_with_anything(run: Command, answer: object) -> None:
+    with JsonServer(lambda *_: (200, answer)) as server:
+        for flag in ("--loki", "--prometheus", "--metrics"):
+            assert run("trace", ID, flag, server.url).code in (1, 3)
+        for flag in ("--loki", "--prometheus", "--alertmanager", "--metrics"):
+            assert run("doctor", flag, server.url).code == 1
+
+
+def test_an_exemplar_of_no_finite_value_is_passed_over(run: Command) -> None:
+    series = {"__name__": "celery_task_queue_wait_seconds_bucket", "task": "t"}
+    exemplars = [{"labels": {"request_id": ID}, "value": value, "timestamp": 1764000000} for value in ("+Inf", "2.5")]
+    answer = {"data": [{"seriesLabels": series, "exemplars": exemplars}]}
+    with JsonServer(lambda *_: (200, answer)) as server:
+        done = run("trace", ID, "--prometheus", server.url, "--json")
+        assert [cause["title"] for cause in done.json["causes"]] == ["Waited 2.50 s in the queue before t was started"]
 
 
 def test_lines_with_the_name_of_their_container_are_read(run: Command) -> None:

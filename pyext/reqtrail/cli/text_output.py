@@ -13,9 +13,8 @@ from reqtrail.cli.timeline import Event, Gap, Timeline, milliseconds
 from reqtrail.cli.trail import SOURCE_KINDS, Trail
 from reqtrail.cli.wording import duration_text
 
-_BAR_WIDTH, _NARROW_BAR_WIDTH = 24, 12
-_NARROW = 100
-"""Columns of a terminal below which the words need the room more than the bars."""
+_BAR_WIDTHS = ((100, 24), (72, 12), (0, 0))
+"""From so many columns of a terminal on, the bars of the waterfall are so wide: the words need the room more."""
 _STYLES = {
     "request": "cyan",
     "task": "magenta",
@@ -33,7 +32,8 @@ def print_trail(trail: Trail, to: Console) -> None:
     to.print(_heading(trail))
     if trail.found:
         to.print(_causes(trail))
-        to.print(_waterfall(trail.timeline, _BAR_WIDTH if to.width >= _NARROW else _NARROW_BAR_WIDTH))
+        bar_width = next(width for columns, width in _BAR_WIDTHS if to.width >= columns)
+        to.print(_waterfall(trail.timeline, bar_width))
         exemplars = trail.timeline.of_kind("exemplar")
         parts: list[RenderableType] = [_time_spent(trail)]
         if exemplars:
@@ -84,20 +84,20 @@ def _waterfall(timeline: Timeline, bar_width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
     table.add_column("from", justify="right", no_wrap=True)
     table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("", width=bar_width, no_wrap=True)
+    if bar_width:
+        table.add_column("", width=bar_width, no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="fold")
     for entry in in_order(timeline):
         if isinstance(entry, Gap):
-            bar = Text(_bar(timeline, entry.start, entry.end, "·", bar_width))
-            took = duration_text(entry.duration_ms)
-            table.add_row(_offset(timeline, entry.start), took, bar, "gap", entry.reason, style="dim")
+            took, mark, style, words = duration_text(entry.duration_ms), "·", "dim", ("gap", entry.reason)
         else:
-            style = "red" if entry.failed else _STYLES.get(entry.kind, "")
-            mark = _MOMENT if entry.end is None else _FULL
-            bar = Text(_bar(timeline, entry.start, entry.last, mark, bar_width), style)
             took = "" if entry.duration_ms is None else duration_text(entry.duration_ms)
-            table.add_row(_offset(timeline, entry.start), took, bar, Text(entry.kind, style), Text(told(entry)))
+            mark = _MOMENT if entry.end is None else _FULL
+            style, words = "red" if entry.failed else _STYLES.get(entry.kind, ""), (entry.kind, told(entry))
+        bars = [Text(_bar(timeline, entry, mark, bar_width), style)] if bar_width else []
+        told_style = style if isinstance(entry, Gap) else ""
+        table.add_row(_offset(timeline, entry.start), took, *bars, Text(words[0], style), Text(words[1], told_style))
     return table
 
 
@@ -126,7 +126,8 @@ def _offset(timeline: Timeline, moment: datetime) -> str:
     return f"+{duration_text(milliseconds(moment - (timeline.start or moment)))}"
 
 
-def _bar(timeline: Timeline, start: datetime, end: datetime, mark: str, bar_width: int) -> str:
+def _bar(timeline: Timeline, entry: Event | Gap, mark: str, bar_width: int) -> str:
+    start, end = entry.start, entry.end or entry.start
     whole = timeline.duration_ms or 1.0
     left = milliseconds(start - (timeline.start or start)) / whole * bar_width
     width = milliseconds(end - start) / whole * bar_width

@@ -80,6 +80,16 @@ class StatementTotal:
     """The normalised text, where pg_stat_statements knows it."""
 
 
+def costliest_first(statements: Iterable[StatementTotal]) -> list[StatementTotal]:
+    """Sort what the sources found; what two databases of one server told alike is in it once, with its text."""
+    once: dict[StatementTotal, StatementTotal] = {}
+    for statement in statements:
+        alike = replace(statement, text=None)
+        if alike not in once or once[alike].text is None:
+            once[alike] = statement
+    return sorted(once.values(), key=lambda statement: statement.total_ms, reverse=True)
+
+
 @dataclass(frozen=True)
 class Gap:
     """A time in which neither the request nor a task of it ran."""

@@ -10,7 +10,7 @@ from reqtrail.cli.causes import Cause, Limits, find_causes
 from reqtrail.cli.sources import Found, Source, SourceError
 from reqtrail.cli.sources.json_lines import begun_as_errors_say
 from reqtrail.cli.time_spent import TimeSpent, time_spent
-from reqtrail.cli.timeline import StatementTotal, Timeline
+from reqtrail.cli.timeline import StatementTotal, Timeline, costliest_first
 
 SOURCE_KINDS = {
     "dsn": "PostgreSQL",
@@ -63,9 +63,7 @@ def gather(request_id: str, sources: Sequence[Source], limits: Limits) -> Trail:
     asked = [ask_aside(_ask, source, request_id) for source in sources]
     answers = [answer.result() for answer in asked]
     timeline = Timeline.of(begun_as_errors_say(event for found, _ in answers for event in found.events))
-    statements = sorted(
-        (statement for found, _ in answers for statement in found.statements), key=lambda s: s.total_ms, reverse=True
-    )
+    statements = costliest_first(statement for found, _ in answers for statement in found.statements)
     given = {source.kind for source in sources}
     missing = [SourceState(kind, "", "not given", f"--{kind}") for kind in SOURCE_KINDS if kind not in given]
     return Trail(

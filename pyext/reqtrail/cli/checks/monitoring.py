@@ -66,6 +66,8 @@ def _scrapes(part: str, url: str) -> Result:
         f"{target['scrapeUrl']}: {target.get('lastError', '')}" for target in targets if target.get("health") == "down"
     ]
     told = f"it has no {_SERIES}" + (f"; {'; '.join(down)}" if down else f" from its {len(targets)} targets")
+    if any(target.get("health") == "unknown" for target in targets):
+        return Result(part, "scrapes", "failed", f"{told}, of which some were not scraped yet", "Wait, and ask again.")
     return Result(part, "scrapes", "failed", told, "Add the API's address to a scrape job, as in docs/metrics.md.")
 
 

@@ -42,5 +42,5 @@ def get_json(
         raise SourceError(f"{shown(base)}{path} answered {response.status_code}: {response.text[:200].strip()}")
     try:
         return response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{shown(base)}{path} did not answer with JSON: is the address right?") from error

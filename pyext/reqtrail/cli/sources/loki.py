@@ -86,8 +86,8 @@ class LokiSource:
             },
         )
         try:
-            return [(stream["stream"], _lines_of(stream)) for stream in answer["data"]["result"]]
-        except (KeyError, TypeError, IndexError) as error:
+            return [(dict(stream["stream"]), _lines_of(stream)) for stream in answer["data"]["result"]]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise SourceError("the answer is not one of Loki's query_range: is the address right?") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -60,7 +61,7 @@ def exemplars(page: str, source: str) -> Iterator[tuple[Event, str]]:
             continue
         labels = {"__name__": sample["name"], **_labels(sample["labels"] or "")}
         request_id = _labels(sample["exemplar"]).get(EXEMPLAR_LABEL)
-        if request_id is not None:
+        if request_id is not None and math.isfinite(value):
             yield exemplar_event(labels, value, time or now, source), request_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -54,9 +55,9 @@ class PrometheusSource:
         for series in data:
             for exemplar in series["exemplars"]:
                 if exemplar["labels"].get(EXEMPLAR_LABEL) == request_id:
-                    time = parse_moment(float(exemplar["timestamp"]))
-                    if time is not None:
-                        yield exemplar_event(series["seriesLabels"], float(exemplar["value"]), time, self.name)
+                    time, value = parse_moment(float(exemplar["timestamp"])), float(exemplar["value"])
+                    if time is not None and math.isfinite(value):
+                        yield exemplar_event(series["seriesLabels"], value, time, self.name)
 
 
 def exemplar_event(labels: Mapping[str, str], value: float, time: datetime, source: str) -> Event:
