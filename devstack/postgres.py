@@ -102,7 +102,11 @@ class Postgres:
             "--locale=C",
         ]
         ended = ServerProcess(initdb, log=self.log, user=server_user(), cwd=Path("/"))
-        if ended.wait() != 0:
+        try:
+            status = ended.wait()
+        finally:
+            ended.stop()
+        if status != 0:
             raise ServerError(f"initdb failed\n{ended.log_tail()}")
         self.configure(settings)
 

@@ -97,19 +97,22 @@ class ServerProcess:
         return self._process.wait(timeout)
 
     def await_ready(self, ready: Callable[[], bool], what: str, timeout: float = 60) -> None:
-        """Wait until `ready()` is true.
+        """Wait until `ready()` is true. Who is interrupted meanwhile leaves nothing running.
 
         Raises:
             ServerError: It ended first, or `timeout` seconds passed.
         """
         deadline = time.monotonic() + timeout
-        while not ready():
-            if not self.running():
-                raise ServerError(f"{what} ended with status {self._process.returncode}\n{self.log_tail()}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise ServerError(f"{what} was not ready after {timeout:g} s\n{self.log_tail()}")
-            time.sleep(0.02)
+        try:
+            while not ready():
+                if not self.running():
+                    raise ServerError(f"{what} ended with status {self._process.returncode}\n{self.log_tail()}")
+                if time.monotonic() > deadline:
+                    raise ServerError(f"{what} was not ready after {timeout:g} s\n{self.log_tail()}")
+                time.sleep(0.02)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self, timeout: float = 20) -> int | None:
         """Send the stop signal, wait, and kill the whole group if it does not obey.

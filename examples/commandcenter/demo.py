@@ -82,10 +82,14 @@ def up() -> int:
         return 1
     stack = _started(UP_DIRECTORY, detached=True)
     _remember(stack.pids())
-    monitoring = _monitoring(stack)
-    asyncio.run(_load(stack))
-    command = _configured(stack, monitoring)
-    request_id = httpx.post(f"{stack.url}/api/v1/repositories/7/sync").headers["X-Request-ID"]
+    try:
+        monitoring = _monitoring(stack)
+        asyncio.run(_load(stack))
+        command = _configured(stack, monitoring)
+        request_id = httpx.post(f"{stack.url}/api/v1/repositories/7/sync").headers["X-Request-ID"]
+    except BaseException:
+        down()
+        raise
     psql = f"{bindir() / 'psql'} -h 127.0.0.1 -p {stack.postgres.port} -U postgres commandcenter"
     console.print(
         f"""
