@@ -28,12 +28,20 @@ void StoreWords(ExemplarSlot& slot, double value, ExemplarKind kind, std::string
   const auto value_bits = std::bit_cast<std::uint64_t>(value);
   const std::uint64_t unix_ns = UnixNanoseconds();
   std::uint64_t check = Mix(Mix(Mix(kCheckSeed, shape), value_bits), unix_ns);
-  for (std::size_t at = 0; at < payload.size(); at += kWordBytes) {
-    std::uint64_t word = 0;
-    const std::size_t rest = payload.size() - at;
-    std::memcpy(&word, payload.data() + at, rest < kWordBytes ? rest : kWordBytes);
-    slot.payload[at / kWordBytes].store(word, std::memory_order_relaxed);
+  auto* next = slot.payload.data();
+  const auto store_word = [&](std::uint64_t word) {
+    next++->store(word, std::memory_order_relaxed);
     check = Mix(check, word);
+  };
+  std::uint64_t word = 0;
+  for (; payload.size() >= kWordBytes; payload.remove_prefix(kWordBytes)) {
+    std::memcpy(&word, payload.data(), kWordBytes);  // of a size that is known: one instruction
+    store_word(word);
+  }
+  if (!payload.empty()) {
+    word = 0;
+    std::memcpy(&word, payload.data(), payload.size());
+    store_word(word);
   }
   slot.shape.store(shape, std::memory_order_relaxed);
   slot.value_bits.store(value_bits, std::memory_order_relaxed);
@@ -49,21 +57,22 @@ std::size_t Characters(std::string_view utf8) noexcept {
   return characters;
 }
 
-// Takes one text behind its length byte off the front; false if the payload ends before it does.
-bool TakeText(std::string_view& payload, std::string& text) {
-  if (payload.empty()) return false;
+// Takes one text behind its length byte off the front; nothing if the payload ends before it does.
+std::optional<std::string_view> TakeText(std::string_view& payload) noexcept {
+  if (payload.empty()) return std::nullopt;
   const auto bytes = static_cast<std::size_t>(static_cast<unsigned char>(payload.front()));
-  if (payload.size() - 1 < bytes) return false;
-  text = payload.substr(1, bytes);
+  if (payload.size() - 1 < bytes) return std::nullopt;
+  const std::string_view text = payload.substr(1, bytes);
   payload.remove_prefix(1 + bytes);
-  return true;
+  return text;
 }
 
 bool Unpack(std::string_view payload, std::vector<std::pair<std::string, std::string>>& labels) {
   while (!payload.empty()) {
-    std::pair<std::string, std::string> label;
-    if (!TakeText(payload, label.first) || !TakeText(payload, label.second)) return false;
-    labels.push_back(std::move(label));
+    const auto name = TakeText(payload);
+    const auto value = name ? TakeText(payload) : std::nullopt;
+    if (!value) return false;
+    labels.emplace_back(*name, *value);
   }
   return true;
 }
@@ -98,19 +107,23 @@ std::optional<Exemplar> LoadOnce(const ExemplarSlot& slot) {
 
 }  // namespace
 
-std::optional<ExemplarLabels> ExemplarLabels::Pack(std::span<const Pair> pairs) {
-  ExemplarLabels labels;
-  std::size_t characters = 0;
-  for (const Pair& pair : pairs) {
-    for (const std::string_view text : {pair.first, pair.second}) {
-      characters += Characters(text);
-      if (text.size() > kExemplarPayloadBytes) return std::nullopt;
-      labels.packed_.push_back(static_cast<char>(text.size()));
-      labels.packed_.append(text);
-    }
+bool ExemplarLabels::Add(std::string_view name, std::string_view value) noexcept {
+  const std::size_t bytes = name.size() + value.size();
+  if (bytes + 2 > bytes_.size() - size_) return false;
+  if (size_ + bytes > kExemplarMaxCharacters) {  // else there are not too many: they need not be counted
+    std::size_t characters = Characters(name) + Characters(value);
+    for (std::string_view rest = packed(); !rest.empty();) characters += Characters(TakeText(rest).value_or(""));
+    if (characters > kExemplarMaxCharacters) return false;
   }
-  if (characters > kExemplarMaxCharacters || labels.packed_.size() > kExemplarPayloadBytes) return std::nullopt;
-  return labels;
+  Append(name);
+  Append(value);
+  return true;
+}
+
+// REQUIRES: there is room.
+void ExemplarLabels::Append(std::string_view text) noexcept {
+  bytes_[size_++] = static_cast<char>(text.size());
+  size_ += text.copy(bytes_.data() + size_, text.size());
 }
 
 void StoreExemplar(ExemplarSlot& slot, double value, std::string_view request_id) noexcept {

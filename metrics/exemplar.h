@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,19 +39,20 @@ enum class ExemplarKind : std::uint8_t {
   kLabels = 2,     ///< the payload is pairs: a length byte and a name, a length byte and a value
 };
 
-/// Labels of an exemplar, packed once, to be stored many times. The text is copied.
+/// Labels of an exemplar, packed to be stored. The text is copied; nothing is allocated.
 class ExemplarLabels {
  public:
-  using Pair = std::pair<std::string_view, std::string_view>;
+  /// Adds a label. False, and nothing is added, if names and values together would exceed 128 characters, or 136 bytes
+  /// with two bytes for each label. Both are UTF-8; the name is not checked.
+  [[nodiscard]] bool Add(std::string_view name, std::string_view value) noexcept;
 
-  /// Nothing if names and values together exceed 128 characters, or 136 bytes with two bytes for each pair. Names and
-  /// values are UTF-8; the names are not checked.
-  static std::optional<ExemplarLabels> Pack(std::span<const Pair> pairs);
-
-  [[nodiscard]] std::string_view packed() const noexcept { return packed_; }
+  [[nodiscard]] std::string_view packed() const noexcept { return {bytes_.data(), size_}; }
 
  private:
-  std::string packed_;
+  void Append(std::string_view text) noexcept;
+
+  std::array<char, kExemplarPayloadBytes> bytes_{};
+  std::size_t size_ = 0;
 };
 
 /// One exemplar as it was stored.

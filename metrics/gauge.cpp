@@ -144,6 +144,15 @@ double GaugeHandle::Own() const noexcept {
   return mode_ == GaugeMode::kSum ? Load(part->value_bits) - Load(part->base_bits) : Load(part->value_bits);
 }
 
+bool GaugeHandle::IsUntouched() const noexcept {
+  if (cell_ == nullptr) return true;
+  bool is_untouched = cell_->shared_bits.load(std::memory_order_relaxed) == 0;
+  GaugeParts(*segment_, *cell_, mode_).ForEach([&](const GaugePart& part) {
+    is_untouched = is_untouched && part.owner.load(std::memory_order_relaxed) == 0;
+  });
+  return is_untouched;
+}
+
 std::vector<GaugeHandle::Sample> GaugeHandle::Samples(Liveness& liveness) const {
   if (cell_ == nullptr) return {};
   if (mode_ == GaugeMode::kShared) return {{std::nullopt, Load(cell_->shared_bits)}};

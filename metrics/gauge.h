@@ -96,10 +96,8 @@ class GaugeHandle {
   /// What a scrape shows. None where a minimum, a maximum or the last value is asked for and nobody has set one.
   [[nodiscard]] std::vector<Sample> Samples(Liveness& liveness) const;
 
-  /// Whether no process has ever used it.
-  [[nodiscard]] bool IsUntouched() const noexcept {
-    return cell_ == nullptr || (cell_->first_part.load() == 0 && cell_->shared_bits.load() == 0);
-  }
+  /// Whether no process has used it since it was made, or since its family was cleared.
+  [[nodiscard]] bool IsUntouched() const noexcept;
   [[nodiscard]] GaugeMode mode() const noexcept { return mode_; }
   /// Whether it has a series, which was not removed.
   [[nodiscard]] bool IsCurrent() const noexcept { return cell_ != nullptr && cell_->life.Is(life_); }

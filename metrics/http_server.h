@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "metrics/result.h"
 #include "metrics/segment.h"
+#include "metrics/unique_fd.h"
 
 struct mg_context;
 struct mg_connection;
@@ -16,7 +17,7 @@ namespace reqtrail {
 class ServiceProcesses;
 
 struct HttpServerOptions {
-  std::string address = "127.0.0.1";  ///< an IPv4 address of this host
+  std::string address = "127.0.0.1";  ///< an address of this host, IPv4 or IPv6, in digits
   std::uint16_t port = 0;             ///< 0: a free one
   unsigned threads = 4;               ///< as many requests are answered at once; others wait
 };
@@ -28,7 +29,8 @@ struct HttpServerOptions {
 /// The segment and the processes must outlive it. The destructor ends it, and waits for requests in progress.
 class HttpServer {
  public:
-  /// `processes` as in ExpositionRequest. kSystem, with the server's own words, when it cannot listen there.
+  /// `processes` as in ExpositionRequest. kSystem, with its errno (EADDRINUSE for a port that is taken), when it cannot
+  /// listen there.
   static Result<std::unique_ptr<HttpServer>> Start(Segment& segment, ServiceProcesses* processes,
                                                    const HttpServerOptions& options);
 
@@ -38,22 +40,25 @@ class HttpServer {
 
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
 
-  /// In a child after fork, where the threads are not: closes the child's copies of the listening sockets, so that the
+  /// In a child after fork, where the threads are not: closes the child's copy of the listening socket, so that the
   /// port is free when the parent ends. From then on the object does nothing.
   void AbandonAfterFork() noexcept;
 
  private:
-  HttpServer(Segment& segment, ServiceProcesses* processes) noexcept : segment_(segment), processes_(processes) {}
+  HttpServer(Segment& segment, ServiceProcesses* processes, UniqueFd listening) noexcept;
 
   static int Answer(mg_connection* connection);
   static int AnswerOrThrow(mg_connection* connection);
-  void FindSockets();
+  static void* BeginThread(const mg_context* context, int thread_type);
+  [[nodiscard]] int TakeOver(const mg_context* context);
 
   Segment& segment_;
   ServiceProcesses* processes_;
   mg_context* context_ = nullptr;
-  std::uint16_t port_ = 0;
-  std::vector<int> sockets_;
+  std::uint16_t port_;
+  UniqueFd listening_;            ///< until civetweb listens there
+  std::promise<int> taken_over_;  ///< civetweb's listening socket; -1: it could not be found
+  int socket_ = -1;               ///< the same
 };
 
 }  // namespace reqtrail

@@ -36,22 +36,37 @@ std::optional<double> NumberOf(PyObject* value) {
   return number;
 }
 
-bool AddExemplarText(PyObject* text, const char* what, std::string_view& utf8, Py_ssize_t& characters) {
-  if (!PyUnicode_Check(text)) {
-    PyErr_Format(PyExc_TypeError, "exemplar label %s must be str, not %.100s", what, Py_TYPE(text)->tp_name);
-    return false;
+// The UTF-8 of a name or value of an exemplar. Nothing with a Python error set.
+std::optional<std::string_view> ExemplarText(PyObject* text, const char* what) {
+  if (PyUnicode_Check(text)) return Utf8Of(text);
+  PyErr_Format(PyExc_TypeError, "exemplar label %s must be str, not %.100s", what, Py_TYPE(text)->tp_name);
+  return std::nullopt;
+}
+
+// REQUIRES: all names and values are str.
+void SetExemplarTooLong(PyObject* dict) {
+  Py_ssize_t characters = 0;
+  Py_ssize_t position = 0;
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  while (PyDict_Next(dict, &position, &key, &value) != 0) {
+    characters += PyUnicode_GET_LENGTH(key) + PyUnicode_GET_LENGTH(value);
   }
-  const std::optional<std::string_view> bytes = Utf8Of(text);
-  if (!bytes) return false;
-  utf8 = *bytes;
-  characters += PyUnicode_GET_LENGTH(text);
-  return true;
+  if (characters > static_cast<Py_ssize_t>(kExemplarMaxCharacters)) {
+    PyErr_Format(PyExc_ValueError, "Exemplar labels have %zd UTF-8 characters, exceeding the limit of 128", characters);
+  } else {
+    PyErr_SetString(PyExc_ValueError, "Exemplar labels exceed the limit of 136 bytes of UTF-8, two a label included");
+  }
 }
 
 }  // namespace
 
 std::optional<std::string_view> Utf8Of(PyObject* text) {
   Py_ssize_t size = 0;
+  if (PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text)) {  // without a call
+    return std::string_view(static_cast<const char*>(PyUnicode_DATA(text)),
+                            static_cast<std::size_t>(PyUnicode_GET_LENGTH(text)));
+  }
   const char* data = PyUnicode_AsUTF8AndSize(text, &size);
   if (data == nullptr) return std::nullopt;
   return std::string_view(data, static_cast<std::size_t>(size));
@@ -97,36 +112,28 @@ PyObject* LabelValues(PyObject* label_names, PyObject* const* args, Py_ssize_t n
   return values;
 }
 
-std::optional<ExemplarLabels> ExemplarFrom(PyObject* mapping) {
-  if (!PyDict_Check(mapping)) {
-    PyErr_Format(PyExc_TypeError, "exemplar must be a dict, not %.100s", Py_TYPE(mapping)->tp_name);
-    return std::nullopt;
+bool AddExemplar(PyObject* dict, ExemplarLabels& labels) {
+  if (!PyDict_Check(dict)) {
+    PyErr_Format(PyExc_TypeError, "exemplar must be a dict, not %.100s", Py_TYPE(dict)->tp_name);
+    return false;
   }
-  std::vector<ExemplarLabels::Pair> pairs;
-  Py_ssize_t characters = 0;
+  bool fits = true;
   Py_ssize_t position = 0;
   PyObject* key = nullptr;
   PyObject* value = nullptr;
-  while (PyDict_Next(mapping, &position, &key, &value) != 0) {
-    ExemplarLabels::Pair pair;
-    if (!AddExemplarText(key, "names", pair.first, characters) ||
-        !AddExemplarText(value, "values", pair.second, characters)) {
-      return std::nullopt;
-    }
-    if (!IsLabelName(pair.first)) {
+  while (PyDict_Next(dict, &position, &key, &value) != 0) {
+    const auto name = ExemplarText(key, "names");
+    const auto text = name ? ExemplarText(value, "values") : std::nullopt;
+    if (!text) return false;
+    if (!IsLabelName(*name)) {
       PyErr_Format(PyExc_ValueError, "Invalid label metric name: %R", key);
-      return std::nullopt;
+      return false;
     }
-    pairs.push_back(pair);
+    fits = fits && labels.Add(*name, *text);
   }
-  std::optional<ExemplarLabels> labels = ExemplarLabels::Pack(pairs);
-  if (labels) return labels;
-  if (characters > static_cast<Py_ssize_t>(kExemplarMaxCharacters)) {
-    PyErr_Format(PyExc_ValueError, "Exemplar labels have %zd UTF-8 characters, exceeding the limit of 128", characters);
-  } else {
-    PyErr_SetString(PyExc_ValueError, "Exemplar labels exceed the limit of 136 bytes of UTF-8, two a label included");
-  }
-  return std::nullopt;
+  if (fits) return true;
+  SetExemplarTooLong(dict);
+  return false;
 }
 
 std::optional<AmountAndExemplar> ParseAmount(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
@@ -138,8 +145,11 @@ std::optional<AmountAndExemplar> ParseAmount(PyObject* const* args, Py_ssize_t n
   for (Py_ssize_t i = 0; i < named; ++i) {
     PyObject* name = PyTuple_GET_ITEM(kwnames, i);
     PyObject** place = nullptr;
-    if (PyUnicode_CompareWithASCIIString(name, "amount") == 0) place = &amount;
-    if (PyUnicode_CompareWithASCIIString(name, "exemplar") == 0) place = &exemplar;
+    if (PyUnicode_CompareWithASCIIString(name, "exemplar") == 0) {
+      place = &exemplar;
+    } else if (PyUnicode_CompareWithASCIIString(name, "amount") == 0) {
+      place = &amount;
+    }
     is_wrong = is_wrong || place == nullptr || *place != nullptr;
     if (!is_wrong) *place = args[nargs + i];
   }

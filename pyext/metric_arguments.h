@@ -25,8 +25,8 @@ namespace reqtrail {
 /// str. nullptr with the ValueError that prometheus_client raises for the same mistake.
 [[nodiscard]] PyObject* LabelValues(PyObject* label_names, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
 
-/// An exemplar given as a mapping. Nothing with ValueError or TypeError set if it is not one.
-[[nodiscard]] std::optional<ExemplarLabels> ExemplarFrom(PyObject* mapping);
+/// Adds the labels of an exemplar, given as a dict. False with ValueError or TypeError set if it is none.
+[[nodiscard]] bool AddExemplar(PyObject* dict, ExemplarLabels& labels);
 
 /// What `inc(amount, exemplar)` and `observe(amount, exemplar)` were called with. `exemplar` is borrowed; nullptr: not
 /// given.

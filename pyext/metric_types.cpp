@@ -21,12 +21,12 @@ namespace {
 template <typename Count>
 bool CountWithExemplar(PyObject* exemplar, Count count) {
   if (exemplar != nullptr) {
-    const std::optional<ExemplarLabels> labels = ExemplarFrom(exemplar);
-    if (!labels) return false;
-    if (labels->packed().empty()) {
+    ExemplarLabels labels;
+    if (!AddExemplar(exemplar, labels)) return false;
+    if (labels.packed().empty()) {
       count();
     } else {
-      count(*labels);
+      count(labels);
     }
     return true;
   }

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <ctime>
@@ -54,27 +53,37 @@ TEST(ExemplarTest, AnIdOfMoreThan118BytesChangesNothing) {
 
 TEST(ExemplarTest, LabelsOfTheCallersChoiceComeBack) {
   ExemplarSlot slot{};
-  const std::array<ExemplarLabels::Pair, 2> pairs = {{{"trace_id", "4bf92f"}, {"span_id", ""}}};
-  StoreExemplar(slot, 1, ExemplarLabels::Pack(pairs).value_or(ExemplarLabels()));
+  ExemplarLabels labels;
+  EXPECT_TRUE(labels.Add("trace_id", "4bf92f"));
+  EXPECT_TRUE(labels.Add("span_id", ""));
+  StoreExemplar(slot, 1, labels);
   EXPECT_EQ(Loaded(slot).labels, (Labels{{"trace_id", "4bf92f"}, {"span_id", ""}}));
 }
 
 TEST(ExemplarTest, LabelsMayHave128CharactersInAll) {
-  const std::string value_124(124, 'v');
-  const std::array<ExemplarLabels::Pair, 1> fits = {{{"name", value_124}}};
-  const std::array<ExemplarLabels::Pair, 1> too_long = {{{"names", value_124}}};
-  EXPECT_TRUE(ExemplarLabels::Pack(fits));
-  EXPECT_FALSE(ExemplarLabels::Pack(too_long));
+  ExemplarLabels labels;
+  EXPECT_TRUE(labels.Add("name", std::string(123, 'v')));
+  EXPECT_FALSE(labels.Add("n", "v")) << "129";
+  EXPECT_TRUE(labels.Add("n", "")) << "what did not fit is not there";
+  EXPECT_FALSE(ExemplarLabels().Add("names", std::string(124, 'v')));
 }
 
 TEST(ExemplarTest, CharactersOfSeveralBytesAreLimitedByTheSlot) {
   std::string umlauts;
   for (int i = 0; i < 65; ++i) umlauts += "\xC3\xA4";
-  const std::array<ExemplarLabels::Pair, 1> fits = {{{"name", umlauts}}};  // 2 + 4 + 130 bytes
-  EXPECT_TRUE(ExemplarLabels::Pack(fits));
-  umlauts += "\xC3\xA4";
-  const std::array<ExemplarLabels::Pair, 1> too_long = {{{"name", umlauts}}};
-  EXPECT_FALSE(ExemplarLabels::Pack(too_long));
+  EXPECT_TRUE(ExemplarLabels().Add("name", umlauts)) << "2 + 4 + 130 bytes";
+  EXPECT_FALSE(ExemplarLabels().Add("name", umlauts + "\xC3\xA4"));
+  EXPECT_FALSE(ExemplarLabels().Add("name", std::string(1000, 'v')));
+}
+
+TEST(ExemplarTest, LabelsFillTheSlotToItsLastByte) {
+  ExemplarSlot slot{};
+  ExemplarLabels labels;
+  const std::string umlauts = "\xC3\xA4\xC3\xA4";
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(labels.Add("abcdefghijkl", "0123456789012345" + umlauts));
+  EXPECT_EQ(labels.packed().size(), kExemplarPayloadBytes);
+  StoreExemplar(slot, 1, labels);
+  EXPECT_EQ(Loaded(slot).labels, Labels(4, {"abcdefghijkl", "0123456789012345" + umlauts}));
 }
 
 TEST(ExemplarTest, AHalfWrittenOneIsNotSeenAndDoesNotStayInTheWay) {

@@ -76,8 +76,9 @@ TEST_F(ExpositionTest, HistogramsInBothFormats) {
   const HistogramHandle histogram = HistogramOf(FamilyOrFail(*segment_, kLatency), {});
   histogram.Observe(0.00390625);
   histogram.Observe(1, std::string_view("id-1"));
-  const std::array<ExemplarLabels::Pair, 2> pairs = {{{"trace_id", "t"}, {"user", "\""}}};
-  histogram.Observe(4.25, ExemplarLabels::Pack(pairs).value_or(ExemplarLabels()));
+  ExemplarLabels labels;
+  EXPECT_TRUE(labels.Add("trace_id", "t") && labels.Add("user", "\""));
+  histogram.Observe(4.25, labels);
   EXPECT_EQ(Text(),
             "# HELP latency_seconds Latency\n"
             "# TYPE latency_seconds histogram\n"

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "metrics/entries.h"
 #include "metrics/exposition.h"
 #include "metrics/segment.h"
 #include "tests/metrics/child_process.h"
@@ -43,6 +44,7 @@ class RemovalTest : public testing::Test {
   explicit RemovalTest(std::chrono::nanoseconds rest = std::chrono::nanoseconds(0)) {
     SegmentOptions options = OptionsIn(directory_);
     options.rest_of_removed = rest;
+    options.capacity_bytes = 256UL << 20U;  // storage that rests is not used again
     segment_ = OpenOrFail(options);
   }
 
@@ -107,10 +109,17 @@ TEST_F(RemovalTest, ClearingTakesTheOverflowAlong) {
   options.max_series = 2;
   const std::unique_ptr<Segment> small = OpenOrFail(options);
   const Family hits = FamilyOrFail(*small, kHits);
+  const Family depth = FamilyOrFail(*small, kDepth);
   for (const char* job : {"a", "b", "c"}) CounterOf(hits, {job, "x"}).Inc();
-  EXPECT_NE(Expose(*small, {}).find("__overflow__"), std::string::npos);
+  GaugeOf(depth, {"a", "x"}).Set(1);
+  const std::string overflowing = Expose(*small, {});
+  EXPECT_NE(overflowing.find("hits_total{job=\"__overflow__\",queue=\"__overflow__\"} 1\n"), std::string::npos);
+  EXPECT_NE(overflowing.find("depth{job=\"__overflow__\",queue=\"__overflow__\"} 1\n"), std::string::npos);
   EXPECT_EQ(RemovedOf(hits, {}), 2U);
-  EXPECT_EQ(Expose(*small, {}).find("hits_total{"), std::string::npos);
+  EXPECT_EQ(RemovedOf(depth, {}), 0U);
+  const std::string cleared = Expose(*small, {});
+  EXPECT_EQ(cleared.find("hits_total{"), std::string::npos);
+  EXPECT_EQ(cleared.find("depth{"), std::string::npos);
   CounterOf(hits, {"c", "x"}).Inc();
   EXPECT_NE(Expose(*small, {}).find("hits_total{job=\"c\",queue=\"x\"} 1\n"), std::string::npos)
       << "there is room again";
@@ -253,6 +262,31 @@ TEST_F(RemovalTest, ALockLeftByAKilledProcessIsTakenOverAndItsWorkCompleted) {
   CounterOf(hits, {"b", "x"}).Inc();
   EXPECT_TRUE(Shows("hits_total{job=\"b\",queue=\"x\"} 1\n"));
   EXPECT_EQ(segment_->series(), 2U) << "counted anew";
+}
+
+TEST_F(RemovalTest, ARemovalThatAKilledProcessLeftHalfDoneIsCompleted) {
+  const Family hits = FamilyOrFail(*segment_, kHits);
+  CounterOf(hits, {"a", "x"}).Inc(5);
+  CounterOf(hits, {"b", "x"}).Inc();
+  const Result<SegmentFile> again = SegmentFile::Open(OptionsIn(directory_));
+  ASSERT_TRUE(again.ok());
+  SegmentHeader& header = again.value().header();
+  ChildProcess holder([&] {
+    header.registering.store(OwnProcessToken());
+    segment_->ForEachEntry([&](const EntryHead& entry) {  // the first step of a removal, and no more
+      const SeriesEntry* series = segment_->SeriesAt(segment_->OffsetOf(entry));
+      if (series != nullptr && PackedLabelValues(*series).find('a') != std::string_view::npos) {
+        LifeOf(*series).number.store(0);
+      }
+    });
+    ::kill(::getpid(), SIGKILL);
+  });
+  EXPECT_EQ(holder.Wait(), 128 + SIGKILL);
+  CounterOf(hits, {"c", "x"}).Inc(3);  // in the storage that was freed
+  EXPECT_TRUE(Shows("hits_total{job=\"b\",queue=\"x\"} 1\nhits_total{job=\"c\",queue=\"x\"} 3\n# "))
+      << Expose(*segment_, {});
+  EXPECT_EQ(segment_->series(), 2U);
+  EXPECT_EQ(RemovedOf(hits, {}), 2U);
 }
 
 TEST_F(RemovalTest, ALockThatALivingProcessKeepsCostsTheSeriesNotTheCaller) {

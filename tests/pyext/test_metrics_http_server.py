@@ -1,12 +1,14 @@
 """The HTTP servers for processes without one: the native one, and the one in Python where that cannot be."""
 
 import ctypes
+import errno
 import gzip
 import http.client
 import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -25,10 +27,14 @@ def scrape(port: int, timeout: float = 30) -> str:
     return body
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])  # IPv6 is the server in Python
-def test_it_answers_what_it_should(segment: Segment, address: str) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])
+@pytest.mark.parametrize("kind", ["native", "python"])
+def test_it_answers_what_it_should(segment: Segment, kind: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "python":
+        monkeypatch.setitem(sys.modules, "reqtrail._metrics_server", None)
     server, thread = start_http_server(0, address, segment=segment)
     try:
+        assert isinstance(thread, threading.Thread) == (kind == "python")
         connection = http.client.HTTPConnection(address, server.server_port, timeout=30)
 
         def ask(method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
@@ -111,11 +117,13 @@ def test_clients_that_say_nothing_do_not_keep_it_from_answering(segment: Segment
         server.shutdown()
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_so(segment: Segment) -> None:
-    server, _ = start_http_server(0, segment=segment)
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_port_that_is_taken_is_an_error_that_says_so(segment: Segment, address: str) -> None:
+    server, _ = start_http_server(0, address, segment=segment)
     try:
-        with pytest.raises(OSError, match="in use"):
-            start_http_server(server.server_port, segment=segment)
+        with pytest.raises(OSError, match="in use") as refused:
+            start_http_server(server.server_port, address, segment=segment)
+        assert refused.value.errno == errno.EADDRINUSE
     finally:
         server.shutdown()
 
@@ -128,18 +136,6 @@ def test_a_registry_of_prometheus_client_is_included(segment: Segment) -> None:
         body = scrape(server.server_port)
         assert "theirs 5.0\n" in body
         assert 'hits_total{a="x"} 3\n' in body
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(60)
-
-
-def test_without_civetweb_the_server_is_in_python(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "reqtrail._metrics_server", None)
-    server, thread = start_http_server(0, segment=segment)
-    try:
-        assert thread.__class__.__module__ == "threading"
-        assert 'hits_total{a="x"} 3\n' in scrape(server.server_port)
     finally:
         server.shutdown()
         server.server_close()

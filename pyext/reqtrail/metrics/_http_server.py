@@ -104,12 +104,12 @@ def start_http_server(
     Returns the server, whose `server_port` is the port and whose `shutdown()` and `server_close()` end it, and its
     thread. Raises OSError when it cannot listen there.
 
-    The server is a native one that answers up to four scrapes at once, whatever Python does meanwhile. Where it cannot
-    do what is asked (an IPv6 address, a registry to `include`, or a host without civetweb), it is one in Python. Both
-    are gone in children after fork: the parent serves for all.
+    The server is a native one that answers up to four scrapes at once, whatever Python does meanwhile. With a registry
+    to `include`, and on a host without civetweb, it is one in Python. Both are gone in children after fork: the parent
+    serves for all.
     """
     family, _, _, _, address = socket.getaddrinfo(addr, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    native = _start_native(str(address[0]), port, segment) if family == socket.AF_INET and include is None else None
+    native = _start_native(str(address[0]), port, segment) if include is None else None
     if native is None:
         return _start_python(addr, port, family, segment, include)
     _servers.add(native)
@@ -123,8 +123,6 @@ def _start_native(address: str, port: int, segment: Segment | None) -> _NativeSe
     except ImportError:
         return None
     shown = segment or open_segment()
-    if port:
-        socket.create_server((address, port)).close()  # says in the usual words why it cannot be had
     return _NativeServer(HttpServer(shown, _processes.entered() if segment is None else None, address, port))
 
 
