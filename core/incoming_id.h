@@ -54,6 +54,11 @@ class IncomingId {
   /// `header_name` is the lower-case name of the header that holds the id, and outlives this object.
   constexpr explicit IncomingId(std::string_view header_name) noexcept : header_name_(header_name) {}
 
+  /// False for most names that Offer takes for kOther: by their length.
+  [[nodiscard]] constexpr bool MayTake(std::string_view name) const noexcept {
+    return name.size() == header_name_.size() || name.size() == kTraceparentHeader.size();
+  }
+
   constexpr Header Offer(std::string_view name, std::string_view value) noexcept {
     if (IsHeaderNamed(name, header_name_)) {
       ++ids_;

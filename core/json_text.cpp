@@ -1,5 +1,6 @@
 #include "core/json_text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -18,20 +19,38 @@ constexpr std::array<bool, 256> PlainBytes() {
 
 constexpr std::array<bool, 256> kPlainBytes = PlainBytes();
 
-/// How many bytes from `at` on are plain for certain: all of the next eight, or none.
-std::size_t EightPlainBytes(std::string_view text, std::size_t at) {
+/// Whether each of these eight bytes is plain. May say no when they are.
+constexpr bool AreEightPlain(std::uint64_t bytes) {
   constexpr std::uint64_t kEach = 0x0101010101010101;
   constexpr std::uint64_t kHighBits = kEach * 0x80;
-  if (text.size() - at < 8) return 0;
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, text.data() + at, 8);
   // A byte's high bit ends up set when the byte is not plain; perhaps also that of one behind it.
-  const auto zero = [](std::uint64_t x) { return x - kEach; };
-  const std::uint64_t quote = zero(bytes ^ (kEach * '"'));
-  const std::uint64_t backslash = zero(bytes ^ (kEach * '\\'));
-  const std::uint64_t del = zero(bytes ^ (kEach * 0x7F));
+  const std::uint64_t quote = (bytes ^ (kEach * '"')) - kEach;
+  const std::uint64_t backslash = (bytes ^ (kEach * '\\')) - kEach;
+  const std::uint64_t del = (bytes ^ (kEach * 0x7F)) - kEach;
   const std::uint64_t control = bytes - (kEach * 0x20);
-  return ((bytes | quote | backslash | del | control) & kHighBits) == 0 ? 8 : 0;
+  return ((bytes | quote | backslash | del | control) & kHighBits) == 0;
+}
+
+template <typename Word>
+std::uint64_t Load(const char* from) {
+  Word word = 0;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+/// Whether all of `text` is plain. May say no when it is.
+bool IsPlain(std::string_view text) {
+  const char* const start = text.data();
+  const char* const end = start + text.size();
+  if (text.size() >= 8) {
+    const char* at = start;
+    for (; end - at > 8; at += 8) {
+      if (!AreEightPlain(Load<std::uint64_t>(at))) return false;
+    }
+    return AreEightPlain(Load<std::uint64_t>(end - 8));  // some of them once more
+  }
+  if (text.size() >= 4) return AreEightPlain(Load<std::uint32_t>(start) | (Load<std::uint32_t>(end - 4) << 32U));
+  return std::ranges::all_of(text, [](char byte) { return kPlainBytes[static_cast<unsigned char>(byte)]; });
 }
 
 constexpr char32_t kReplacement = 0xFFFD;
@@ -65,31 +84,31 @@ Decoded Decode(std::string_view text, std::size_t at) {
   return {.code_point = code_point, .bytes = bytes};
 }
 
-void AppendEscape(std::string& out, std::uint32_t unit) {
+void AppendEscape(TextBuffer& out, std::uint32_t unit) {
   constexpr std::string_view kHex = "0123456789abcdef";
   const std::array<char, 6> escape = {
       '\\', 'u', kHex[(unit >> 12U) & 0xFU], kHex[(unit >> 8U) & 0xFU], kHex[(unit >> 4U) & 0xFU], kHex[unit & 0xFU]};
-  out.append(escape.data(), escape.size());
+  out.Append({escape.data(), escape.size()});
 }
 
-void AppendAsciiSpecial(std::string& out, char byte) {
+void AppendAsciiSpecial(TextBuffer& out, char byte) {
   switch (byte) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
+    case '"': out.Append("\\\""); return;
+    case '\\': out.Append("\\\\"); return;
+    case '\n': out.Append("\\n"); return;
+    case '\r': out.Append("\\r"); return;
+    case '\t': out.Append("\\t"); return;
     default: AppendEscape(out, static_cast<unsigned char>(byte));
   }
 }
 
 /// Appends the character that starts at text[at], a byte >= 0x80, and returns how many bytes it has.
-std::size_t AppendBeyondAscii(std::string& out, std::string_view text, std::size_t at, JsonCharset charset) {
+std::size_t AppendBeyondAscii(TextBuffer& out, std::string_view text, std::size_t at, JsonCharset charset) {
   const Decoded decoded = Decode(text, at);
   const char32_t code_point = decoded.code_point;
   const bool ends_a_line = code_point == 0x85 || code_point == 0x2028 || code_point == 0x2029;
   if (charset == JsonCharset::kUtf8 && code_point != kReplacement && !ends_a_line) {
-    out.append(text, at, decoded.bytes);
+    out.Append(text.substr(at, decoded.bytes));
   } else if (code_point > 0xFFFF) {
     const char32_t offset = code_point - 0x10000;
     AppendEscape(out, 0xD800 + (offset >> 10U));
@@ -100,15 +119,43 @@ std::size_t AppendBeyondAscii(std::string& out, std::string_view text, std::size
   return decoded.bytes;
 }
 
+/// Appends seconds as durations are: 0.0001 to 100,000 and whole nanoseconds. Anything else is left alone: false. Of so
+/// few digits there is one text only that reads back the same, and to_chars prefers it to an exponent in that range,
+/// but for a tenth of a millisecond and its multiples.
+bool AppendNanoseconds(TextBuffer& out, double value) {
+  constexpr std::uint64_t kNanos = 1'000'000'000;
+  constexpr std::uint64_t kTenthOfMillisecond = 100'000;
+  if (value < 1e-4 || value >= 1e5) return false;
+  const auto nanos = static_cast<std::uint64_t>(std::llround(value * kNanos));
+  if (static_cast<double>(nanos) / kNanos != value) return false;
+  if (nanos < 10 * kTenthOfMillisecond && nanos % kTenthOfMillisecond == 0) return false;
+  constexpr std::size_t kMaxChars = 20;
+  char* const to = out.Room(kMaxChars);
+  char* end = std::to_chars(to, to + kMaxChars, nanos / kNanos).ptr;
+  auto fraction = static_cast<std::uint32_t>(nanos % kNanos);
+  if (fraction != 0) *end++ = '.';
+  for (std::uint32_t place = kNanos / 10; fraction != 0; place /= 10) {
+    *end++ = static_cast<char>('0' + (fraction / place));
+    fraction %= place;
+  }
+  out.Wrote(end);
+  return true;
+}
+
 }  // namespace
 
-void AppendJsonString(std::string& out, std::string_view text, JsonCharset charset) {
-  out += '"';
+void AppendJsonString(TextBuffer& out, std::string_view text, JsonCharset charset) {
+  out.Append('"');
+  if (IsPlain(text)) {
+    out.Append(text);
+    out.Append('"');
+    return;
+  }
   std::size_t plain_from = 0;
   std::size_t at = 0;
   while (at < text.size()) {
-    if (const std::size_t plain = EightPlainBytes(text, at); plain > 0) {
-      at += plain;
+    if (text.size() - at >= 8 && AreEightPlain(Load<std::uint64_t>(text.data() + at))) {
+      at += 8;
       continue;
     }
     const char byte = text[at];
@@ -116,7 +163,7 @@ void AppendJsonString(std::string& out, std::string_view text, JsonCharset chars
       ++at;
       continue;
     }
-    out.append(text, plain_from, at - plain_from);
+    out.Append(text.substr(plain_from, at - plain_from));
     if (static_cast<unsigned char>(byte) < 0x80) {
       AppendAsciiSpecial(out, byte);
       ++at;
@@ -125,18 +172,25 @@ void AppendJsonString(std::string& out, std::string_view text, JsonCharset chars
     }
     plain_from = at;
   }
-  out.append(text, plain_from, at - plain_from);
-  out += '"';
+  out.Append(text.substr(plain_from));
+  out.Append('"');
 }
 
-void AppendJsonNumber(std::string& out, double value) {
+void AppendJsonNumber(TextBuffer& out, double value) {
   if (!std::isfinite(value)) {
-    out += "null";
+    out.Append("null");
     return;
   }
-  std::array<char, 32> digits;  // NOLINT(cppcoreguidelines-pro-type-member-init): to_chars fills it
-  const std::to_chars_result end = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  out.append(digits.data(), end.ptr);
+  if (AppendNanoseconds(out, value)) return;
+  constexpr std::size_t kMaxChars = 32;
+  char* const to = out.Room(kMaxChars);
+  out.Wrote(std::to_chars(to, to + kMaxChars, value).ptr);
+}
+
+void AppendJsonNumber(TextBuffer& out, long long value) {
+  constexpr std::size_t kMaxChars = 20;
+  char* const to = out.Room(kMaxChars);
+  out.Wrote(std::to_chars(to, to + kMaxChars, value).ptr);
 }
 
 }  // namespace reqtrail

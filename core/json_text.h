@@ -1,7 +1,8 @@
 #pragma once
 
-#include <string>
 #include <string_view>
+
+#include "core/text_buffer.h"
 
 namespace reqtrail {
 
@@ -14,9 +15,10 @@ enum class JsonCharset : unsigned char {
 /// Appends `text` as a JSON string, quotes included: always valid JSON, always one line. `text` should be UTF-8; a byte
 /// that is not part of it becomes U+FFFD, and so does a surrogate that was encoded on its own (Python's
 /// "surrogatepass"). Throws std::bad_alloc.
-void AppendJsonString(std::string& out, std::string_view text, JsonCharset charset);
+void AppendJsonString(TextBuffer& out, std::string_view text, JsonCharset charset);
 
 /// Appends `value` with the fewest digits that read back the same. JSON has no NaN and no infinity: they become null.
-void AppendJsonNumber(std::string& out, double value);
+void AppendJsonNumber(TextBuffer& out, double value);
+void AppendJsonNumber(TextBuffer& out, long long value);
 
 }  // namespace reqtrail

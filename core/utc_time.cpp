@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <ctime>
 
 namespace reqtrail {
@@ -12,44 +13,44 @@ constexpr double kLastSecond = 253'402'300'799;  // 9999-12-31T23:59:59Z
 
 /// Writes `value` right-aligned with leading zeros.
 template <std::size_t Digits>
-void WriteDigits(char* to, std::int64_t value) noexcept {
+void WriteDigits(char* to, std::uint32_t value) noexcept {
   for (std::size_t i = Digits; i-- > 0; value /= 10) to[i] = static_cast<char>('0' + (value % 10));
 }
 
 }  // namespace
 
-void UtcTimeWriter::Append(std::string& out, double seconds) {
+void UtcTimeWriter::Append(TextBuffer& out, double seconds) {
   const double clamped = std::min(seconds > 0 ? seconds : 0, kLastSecond);  // NaN compares false
-  const double whole = std::floor(clamped);
-  auto second = static_cast<std::int64_t>(whole);
+  auto second = static_cast<std::int64_t>(clamped);
+  const auto whole = static_cast<double>(second);
   std::int64_t micros = std::llround((clamped - whole) * static_cast<double>(kMicrosPerSecond));
   if (micros == kMicrosPerSecond) {
     micros = 0;
     ++second;
   }
   if (second != second_) WriteSecond(second);
-  std::array<char, 7> fraction{};
-  WriteDigits<6>(fraction.data(), micros);
-  fraction.back() = 'Z';
-  out.append(text_.data(), text_.size());
-  out.append(fraction.data(), fraction.size());
+  char* const to = out.Room(kSecondChars + 7);
+  std::memcpy(to, text_.data(), kSecondChars);
+  WriteDigits<6>(to + kSecondChars, static_cast<std::uint32_t>(micros));
+  to[kSecondChars + 6] = 'Z';
+  out.Wrote(to + kSecondChars + 7);
 }
 
 void UtcTimeWriter::WriteSecond(std::int64_t second) noexcept {
   const std::time_t time = second;
   std::tm parts{};
   (void)gmtime_r(&time, &parts);
-  WriteDigits<4>(text_.data(), parts.tm_year + 1900);
+  WriteDigits<4>(text_.data(), static_cast<std::uint32_t>(parts.tm_year + 1900));
   text_[4] = '-';
-  WriteDigits<2>(&text_[5], parts.tm_mon + 1);
+  WriteDigits<2>(&text_[5], static_cast<std::uint32_t>(parts.tm_mon + 1));
   text_[7] = '-';
-  WriteDigits<2>(&text_[8], parts.tm_mday);
+  WriteDigits<2>(&text_[8], static_cast<std::uint32_t>(parts.tm_mday));
   text_[10] = 'T';
-  WriteDigits<2>(&text_[11], parts.tm_hour);
+  WriteDigits<2>(&text_[11], static_cast<std::uint32_t>(parts.tm_hour));
   text_[13] = ':';
-  WriteDigits<2>(&text_[14], parts.tm_min);
+  WriteDigits<2>(&text_[14], static_cast<std::uint32_t>(parts.tm_min));
   text_[16] = ':';
-  WriteDigits<2>(&text_[17], parts.tm_sec);
+  WriteDigits<2>(&text_[17], static_cast<std::uint32_t>(parts.tm_sec));
   text_[19] = '.';
   second_ = second;
 }

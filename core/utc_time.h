@@ -3,7 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <string>
+
+#include "core/text_buffer.h"
 
 namespace reqtrail {
 
@@ -13,7 +14,7 @@ class UtcTimeWriter {
  public:
   /// Appends `seconds` since 1970-01-01T00:00:00Z, rounded to the nearest microsecond. NaN, and what is outside of the
   /// years 1970 to 9999, becomes the nearest bound (NaN the lower one). Throws std::bad_alloc.
-  void Append(std::string& out, double seconds);
+  void Append(TextBuffer& out, double seconds);
 
  private:
   static constexpr std::size_t kSecondChars = 20;  // with the dot

@@ -91,10 +91,16 @@ bool SetRequestState(PyObject* state, PyObject* id, PyObject* logger) {
   return set;
 }
 
-bool UpdateRequestHeader(const Call* self) {
-  PyObject* headers = DictItem(self->scope, Names().headers);
-  if (headers == nullptr || !(PyList_Check(headers) || PyTuple_Check(headers))) return true;
-  PyObject* updated = HeadersWith(headers, self->exchange->header);
+bool UpdateRequestHeader(const Call* self, PyObject* other_headers) {
+  PyObject* header = self->exchange->header;
+  PyObject* updated = nullptr;
+  if (other_headers != nullptr) {
+    updated = HeadersAnd(other_headers, header);
+  } else {
+    PyObject* headers = DictItem(self->scope, Names().headers);
+    if (headers == nullptr || !(PyList_Check(headers) || PyTuple_Check(headers))) return true;
+    updated = HeadersWith(headers, header);
+  }
   const bool set = updated != nullptr && PyDict_SetItem(self->scope, Names().headers, updated) == 0;
   Py_XDECREF(updated);
   return set;
@@ -103,7 +109,7 @@ bool UpdateRequestHeader(const Call* self) {
 // Puts the id where the application looks for it.
 void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
   if (!SetRequestState(state, taken.text, self->middleware->logger)) ReportFault("request state");
-  if (!taken.given && self->middleware->updates_request_header && !UpdateRequestHeader(self)) {
+  if (!taken.given && self->middleware->updates_request_header && !UpdateRequestHeader(self, taken.other_headers)) {
     ReportFault("request header");
   }
   self->token = PyContextVar_Set(RequestIdVar(), taken.text);

@@ -1,8 +1,9 @@
 #include "pyext/asgi_names.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
+
+#include "pyext/ascii_text.h"
 
 namespace reqtrail {
 namespace {
@@ -53,9 +54,7 @@ bool IsName(PyObject* text, PyObject* name) noexcept {
   if (text == name) return true;
   // CPython interns only literals that could be identifiers: "http.response.start" is often another object.
   if (text == nullptr || !PyUnicode_Check(text) || !PyUnicode_IS_COMPACT_ASCII(text)) return false;
-  const Py_ssize_t length = PyUnicode_GET_LENGTH(name);
-  return PyUnicode_GET_LENGTH(text) == length &&
-         std::memcmp(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(name), static_cast<std::size_t>(length)) == 0;
+  return AsciiView(text) == AsciiView(name);
 }
 
 PyObject* DictItem(PyObject* dict, PyObject* key) noexcept {

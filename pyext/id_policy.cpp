@@ -95,14 +95,17 @@ bool TakeIncoming(const IdPolicy& policy, PyObject* scope, TakenId* taken) noexc
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* name = nullptr;
     PyObject* value = nullptr;
-    if (!SplitPair(pairs[i], &name, &value) || !PyBytes_Check(name)) continue;
+    if (!SplitPair(pairs[i], &name, &value) || !PyBytes_Check(name) || !incoming.MayTake(BytesView(name))) continue;
     const std::string_view text = PyBytes_Check(value) ? BytesView(value) : std::string_view{};
     const IncomingId::Header header = incoming.Offer(BytesView(name), text);
     if (header == IncomingId::Header::kOther) continue;
     found = true;
     if (header == IncomingId::Header::kRequestId) value_of_id = value;
   }
-  if (!found) return true;
+  if (!found) {
+    taken->other_headers = Py_NewRef(headers);
+    return true;
+  }
   // The callables below are code of the application: it must not take away what the views point into.
   Py_INCREF(headers);
   Py_XINCREF(value_of_id);

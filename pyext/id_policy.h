@@ -15,17 +15,19 @@ struct IdPolicy {
 
 /// The id of a request as both sides need it. Owned references; nullptr before TakeRequestId.
 struct TakenId {
-  PyObject* text = nullptr;         ///< str
-  PyObject* bytes = nullptr;        ///< the same as bytes, for headers
-  PyObject* traceparent = nullptr;  ///< str, when the request has one that is trusted
-  bool given = false;               ///< the request has this very id in its header
-  bool rejected = false;            ///< the request had an id that was refused: not valid, or more than one
+  PyObject* text = nullptr;           ///< str
+  PyObject* bytes = nullptr;          ///< the same as bytes, for headers
+  PyObject* traceparent = nullptr;    ///< str, when the request has one that is trusted
+  PyObject* other_headers = nullptr;  ///< list or tuple: the request's headers, when known to be without the id's
+  bool given = false;                 ///< the request has this very id in its header
+  bool rejected = false;              ///< the request had an id that was refused: not valid, or more than one
 
   /// Releases everything.
   void Clear() noexcept {
     Py_CLEAR(text);
     Py_CLEAR(bytes);
     Py_CLEAR(traceparent);
+    Py_CLEAR(other_headers);
   }
 };
 

@@ -26,10 +26,9 @@ Formatter* AsFormatter(PyObject* object) noexcept { return reinterpret_cast<Form
 
 PyObject* FormatRecord(PyObject* self, PyObject* record) {
   try {
-    std::string text;
-    text.reserve(512);
+    TextBuffer text;
     if (!AppendLogLine(text, *AsFormatter(self)->line_format, self, record)) return nullptr;
-    return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+    return PyUnicode_DecodeUTF8(text.view().data(), static_cast<Py_ssize_t>(text.size()), "replace");
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }
@@ -40,9 +39,9 @@ bool ReadKeys(PyObject* tuple, JsonCharset charset, std::vector<std::string>& ke
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
     const char* key = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, i));
     if (key == nullptr) return false;
-    std::string written;
+    TextBuffer written;
     AppendJsonString(written, key, charset);
-    keys.push_back(written.substr(1, written.size() - 2));
+    keys.emplace_back(written.view().substr(1, written.size() - 2));
   }
   return true;
 }

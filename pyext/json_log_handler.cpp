@@ -4,7 +4,7 @@
 
 #include <memory>
 #include <new>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "log_sinks/dropped_lines.h"
@@ -29,7 +29,7 @@ struct Connection {
   py::object formatter = py::none();
   LineFormat* format = nullptr;  ///< of `formatter`, when that is a compiled one
   std::shared_ptr<AccessSampling> sampling;
-  std::string spare;  ///< memory of the last line, for the next one
+  TextBuffer spare;  ///< memory of the last line, for the next one
 };
 
 struct Handler {
@@ -57,18 +57,18 @@ py::object Filtered(PyObject* self, PyObject* record) {
   return PyBool_Check(verdict.ptr()) ? py::reinterpret_borrow<py::object>(record) : verdict;
 }
 
-bool AppendOfOtherFormatter(std::string& text, PyObject* formatter, PyObject* record) {
+bool AppendOfOtherFormatter(TextBuffer& text, PyObject* formatter, PyObject* record) {
   const py::object formatted = Steal(PyObject_CallMethodOneArg(formatter, name_of_format, record));
   const py::object bytes =
       formatted ? Steal(PyUnicode_AsEncodedString(formatted.ptr(), "utf-8", "replace")) : py::object();
   if (!bytes) return false;
-  text.append(PyBytes_AS_STRING(bytes.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr())));
+  text.Append({PyBytes_AS_STRING(bytes.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr()))});
   return true;
 }
 
 /// Appends the record's line to `text`. kRaised with a Python error set. Everything of Python that is held is given
 /// back before it returns, because the thread may not come back from the next wait for the GIL.
-Outcome Format(const Connection& connection, PyObject* record, std::string& text) {
+Outcome Format(const Connection& connection, PyObject* record, TextBuffer& text) {
   if (connection.sampling != nullptr) {
     const std::shared_ptr<AccessSampling> sampling = connection.sampling;
     const py::object attributes = Steal(PyObject_GenericGetDict(record, nullptr));
@@ -79,11 +79,11 @@ Outcome Format(const Connection& connection, PyObject* record, std::string& text
   const bool formatted = connection.format != nullptr ? AppendLogLine(text, *connection.format, formatter.ptr(), record)
                                                       : AppendOfOtherFormatter(text, formatter.ptr(), record);
   if (!formatted) return Outcome::kRaised;
-  text += '\n';
+  text.Append('\n');
   return Outcome::kLine;
 }
 
-Outcome FilterAndFormat(PyObject* self, PyObject* record, std::string& text) {
+Outcome FilterAndFormat(PyObject* self, PyObject* record, TextBuffer& text) {
   const py::object filtered = Filtered(self, record);
   if (!filtered) return Outcome::kRaised;
   if (filtered.is_none()) return Outcome::kNothing;
@@ -92,14 +92,14 @@ Outcome FilterAndFormat(PyObject* self, PyObject* record, std::string& text) {
 
 /// False when a signal handler raised. The GIL is not held while it writes, nor while it waits for another thread that
 /// writes.
-bool Write(std::shared_ptr<LineSink> sink, const std::string& text) {
+bool Write(std::shared_ptr<LineSink> sink, std::string_view line) {
   if (sink == nullptr) {
     CountDropped(DropReason::kExit);
     return true;
   }
   for (;;) {
     PyThreadState* state = PyEval_SaveThread();
-    const DropReason reason = sink->Write(text);
+    const DropReason reason = sink->Write(line);
     CountDropped(reason);
     if (reason != DropReason::kInterrupted) sink.reset();
     PyEval_RestoreThread(state);
@@ -114,11 +114,11 @@ PyObject* WriteLine(PyObject* self, FormatFunction format) {
   Connection& connection = *AsHandler(self)->connection;
   Outcome outcome = Outcome::kRaised;
   try {
-    std::string text = std::exchange(connection.spare, {});
-    text.clear();
+    TextBuffer text = std::move(connection.spare);
+    text.Truncate(0);
     outcome = format(text);
     // What a signal handler raises is not ours to keep.
-    if (outcome == Outcome::kLine && !Write(connection.sink, text)) return nullptr;
+    if (outcome == Outcome::kLine && !Write(connection.sink, text.view())) return nullptr;
     constexpr std::size_t kMaxSpareBytes = std::size_t{64} << 10U;
     if (text.capacity() <= kMaxSpareBytes) connection.spare = std::move(text);
   } catch (const std::bad_alloc&) {
@@ -133,12 +133,12 @@ PyObject* WriteLine(PyObject* self, FormatFunction format) {
 }
 
 PyObject* Handle(PyObject* self, PyObject* record) {
-  return WriteLine(self, [&](std::string& text) { return FilterAndFormat(self, record, text); });
+  return WriteLine(self, [&](TextBuffer& text) { return FilterAndFormat(self, record, text); });
 }
 
 PyObject* Emit(PyObject* self, PyObject* record) {
   PyObject* written =
-      WriteLine(self, [&](std::string& text) { return Format(*AsHandler(self)->connection, record, text); });
+      WriteLine(self, [&](TextBuffer& text) { return Format(*AsHandler(self)->connection, record, text); });
   if (written == nullptr) return nullptr;
   Py_DECREF(written);
   Py_RETURN_NONE;

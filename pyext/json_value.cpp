@@ -2,7 +2,10 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string>
 #include <string_view>
+
+#include "pyext/ascii_text.h"
 
 namespace py = pybind11;
 
@@ -63,18 +66,22 @@ void JsonValueWriter::AppendUtf8(std::string_view text, Cut cut) {
   const std::size_t kept_end = cut == Cut::kInside ? style_.max_text_bytes / 2 : 0;
   const std::string_view start = text.substr(0, CharacterStart(text, style_.max_text_bytes - kept_end));
   AppendPlain(start);
-  out_.back() = '.';  // in place of the quote
-  out_ += "..[" + std::to_string(text.size()) + " bytes]...";
+  out_.Truncate(out_.size() - 1);  // the quote
+  out_.Append("...[" + std::to_string(text.size()) + " bytes]...");
   if (kept_end > 0) {
-    const std::size_t quote = out_.size();
-    AppendPlain(text.substr(CharacterStart(text, text.size() - kept_end)));
-    out_.erase(quote, 1);
+    TextBuffer end;
+    AppendJsonString(end, text.substr(CharacterStart(text, text.size() - kept_end)), style_.charset);
+    out_.Append(end.view().substr(1));
   } else {
-    out_ += '"';
+    out_.Append('"');
   }
 }
 
 void JsonValueWriter::AppendStr(PyObject* str, Cut cut) {
+  if (PyUnicode_IS_COMPACT_ASCII(str)) {
+    AppendUtf8(AsciiView(str), cut);
+    return;
+  }
   Py_ssize_t size = 0;
   if (const char* text = PyUnicode_AsUTF8AndSize(str, &size); text != nullptr) {
     AppendUtf8({text, static_cast<std::size_t>(size)}, cut);
@@ -84,7 +91,7 @@ void JsonValueWriter::AppendStr(PyObject* str, Cut cut) {
   const py::object bytes = Steal(PyUnicode_AsEncodedString(str, "utf-8", "surrogatepass"));
   if (!bytes) {
     PyErr_Clear();
-    out_ += "null";
+    out_.Append("null");
     return;
   }
   const auto length = static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr()));
@@ -106,13 +113,13 @@ bool JsonValueWriter::AppendText(PyObject* value, PyObject* (*text_of)(PyObject*
 bool JsonValueWriter::Append(PyObject* value, int depth) {
   ++values_;
   if (IsFull()) {
-    out_ += "\"...\"";
+    out_.Append("\"...\"");
     return true;
   }
   if (value == Py_None) {
-    out_ += "null";
+    out_.Append("null");
   } else if (PyBool_Check(value)) {
-    out_ += value == Py_True ? "true" : "false";
+    out_.Append(value == Py_True ? "true" : "false");
   } else if (PyUnicode_Check(value)) {
     AppendStr(value);
   } else if (PyLong_Check(value)) {
@@ -133,51 +140,51 @@ bool JsonValueWriter::AppendInt(PyObject* value) {
   int overflow = 0;
   const long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
   if (overflow == 0) {
-    out_ += std::to_string(number);
+    AppendJsonNumber(out_, number);
     return true;
   }
   // int's own repr, because a subclass may print anything. It refuses more than 4300 digits.
   const py::object digits = Steal(PyLong_Type.tp_repr(value));
   if (!digits) return AppendText(value, PyObject_Repr);
-  out_ += PyUnicode_AsUTF8(digits.ptr());
+  out_.Append(PyUnicode_AsUTF8(digits.ptr()));
   return true;
 }
 
 bool JsonValueWriter::AppendDict(PyObject* dict, int depth) {
   const py::object items = depth < kMaxDepth ? FirstItems(dict, kMaxValues) : py::object();
   if (!items) {
-    out_ += "\"{...}\"";
+    out_.Append("\"{...}\"");
     return ForgetException();
   }
-  out_ += '{';
+  out_.Append('{');
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.ptr()) && !IsFull(); i += 2) {
-    if (i > 0) out_ += ',';
+    if (i > 0) out_.Append(',');
     const std::size_t key_at = out_.size() + 1;
     if (!AppendText(PyList_GET_ITEM(items.ptr(), i), PyObject_Str)) return false;
-    const bool is_redacted = style_.redacted.Contains(std::string_view(out_).substr(key_at, out_.size() - key_at - 1));
-    out_ += ':';
+    const bool is_redacted = style_.redacted.Contains(out_.view().substr(key_at, out_.size() - key_at - 1));
+    out_.Append(':');
     if (is_redacted) {
-      out_ += kRedacted;
+      out_.Append(kRedacted);
     } else if (!Append(PyList_GET_ITEM(items.ptr(), i + 1), depth + 1)) {
       return false;
     }
   }
-  out_ += '}';
+  out_.Append('}');
   return true;
 }
 
 bool JsonValueWriter::AppendElements(PyObject* collection, int depth) {
   const py::object elements = depth < kMaxDepth ? FirstElements(collection, kMaxValues + 1) : py::object();
   if (!elements) {
-    out_ += "\"[...]\"";
+    out_.Append("\"[...]\"");
     return ForgetException();
   }
-  out_ += '[';
+  out_.Append('[');
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(elements.ptr()) && !IsFull(); ++i) {
-    if (i > 0) out_ += ',';
+    if (i > 0) out_.Append(',');
     if (!Append(PyTuple_GET_ITEM(elements.ptr(), i), depth + 1)) return false;
   }
-  out_ += ']';
+  out_.Append(']');
   return true;
 }
 

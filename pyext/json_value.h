@@ -3,7 +3,6 @@
 #include <Python.h>
 
 #include <cstddef>
-#include <string>
 #include <string_view>
 
 #include "core/json_text.h"
@@ -36,7 +35,7 @@ class JsonValueWriter {
   static constexpr std::string_view kRedacted = "\"[redacted]\"";
 
   /// Both must outlive the writer. `out` may have text already.
-  JsonValueWriter(std::string& out, const JsonStyle& style) noexcept : out_(out), style_(style) {}
+  JsonValueWriter(TextBuffer& out, const JsonStyle& style) noexcept : out_(out), style_(style) {}
 
   /// False when an exception that is no `Exception` is set; `out` is not usable then.
   [[nodiscard]] bool Append(PyObject* value) { return Append(value, 0); }
@@ -53,6 +52,9 @@ class JsonValueWriter {
   /// As a JSON string. `text` is UTF-8.
   void AppendPlain(std::string_view text) { AppendJsonString(out_, text, style_.charset); }
 
+  /// The same, but of one that is too long the start is kept.
+  void AppendUtf8(std::string_view text) { AppendUtf8(text, Cut::kEnd); }
+
   /// Whether there is no room for more values: the line is too long, or has too many of them.
   [[nodiscard]] bool IsFull() const noexcept { return values_ > kMaxValues || out_.size() > style_.max_line_bytes(); }
 
@@ -66,7 +68,7 @@ class JsonValueWriter {
   void AppendStr(PyObject* str, Cut cut);
   void AppendUtf8(std::string_view text, Cut cut);
 
-  std::string& out_;
+  TextBuffer& out_;
   const JsonStyle& style_;
   Py_ssize_t values_ = 0;
 };

@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "core/traceparent.h"
+#include "pyext/ascii_text.h"
+#include "pyext/percent_format.h"
 #include "pyext/record_attributes.h"
 #include "pyext/request_context.h"
 
@@ -27,13 +29,6 @@ PyObject* log_record_type = nullptr;
 
 py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
 
-/// The characters of a str, which owns them; empty if one is not ASCII.
-std::string_view AsciiView(PyObject* text) {
-  if (!PyUnicode_IS_COMPACT_ASCII(text)) return {};
-  return {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)),
-          static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))};
-}
-
 /// type(object).__name__, without running a metaclass.
 std::string_view TypeName(PyObject* object) {
   const std::string_view name = Py_TYPE(object)->tp_name;
@@ -43,7 +38,7 @@ std::string_view TypeName(PyObject* object) {
 /// Writes one record. Its members return false when an exception that is no `Exception` is set.
 class Line {
  public:
-  Line(std::string& text, LineFormat& format, PyObject* formatter, PyObject* record, PyObject* dict)
+  Line(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record, PyObject* dict)
       : text_(text),
         format_(format),
         formatter_(formatter),
@@ -57,24 +52,24 @@ class Line {
                          AppendRequestId() && AppendTraceId() && AppendOrigin() && Append("module", kModule) &&
                          Append("function", kFuncName) && Append("line", kLineno) && AppendPlacedExtras() &&
                          AppendException() && AppendIfSet("stack", kStackInfo) && AppendOtherExtras();
-    text_ += '}';
+    text_.Append('}');
     return written;
   }
 
  private:
   void AppendTime() {
-    text_ += R"({"time":")";
+    text_.Append(R"({"time":")");
     const py::object& created = attributes_[kCreated];
     const double seconds = created ? PyFloat_AsDouble(created.ptr()) : 0;
     if (seconds == -1) PyErr_Clear();
     format_.time.Append(text_, seconds);
-    text_ += '"';
+    text_.Append('"');
   }
 
   void AppendKey(std::string_view key) {
-    text_ += ",\"";
-    text_ += key;
-    text_ += "\":";
+    text_.Append(",\"");
+    text_.Append(key);
+    text_.Append("\":");
   }
 
   bool AppendValue(std::string_view key, const py::object& value) {
@@ -97,6 +92,15 @@ class Line {
       value_.AppendStr(msg.ptr());
       return true;
     }
+    if (IsSimple(msg, args)) {
+      constexpr std::size_t kMaxKeptBytes = std::size_t{64} << 10U;
+      if (format_.message.capacity() > kMaxKeptBytes) format_.message = TextBuffer();
+      format_.message.Truncate(0);
+      if (AppendPercentFormat(format_.message, msg.ptr(), args.ptr())) {
+        value_.AppendUtf8(format_.message.view());
+        return true;
+      }
+    }
     const py::object message = Message(msg, args);
     if (message && PyUnicode_Check(message.ptr())) {
       value_.AppendStr(message.ptr());
@@ -107,11 +111,15 @@ class Line {
     return value_.AppendText(msg ? msg.ptr() : Py_None, PyObject_Str) && Append("args", kArgs);
   }
 
+  /// Whether getMessage() is LogRecord's own, and is `msg % args` of a str and a tuple.
+  [[nodiscard]] bool IsSimple(const py::object& msg, const py::object& args) const {
+    return reinterpret_cast<PyObject*>(Py_TYPE(record_)) == log_record_type && msg && args &&
+           PyUnicode_CheckExact(msg.ptr()) && PyTuple_CheckExact(args.ptr());
+  }
+
   /// record.getMessage(), and what it does for a LogRecord without calling it.
   [[nodiscard]] py::object Message(const py::object& msg, const py::object& args) const {
-    const bool is_simple = reinterpret_cast<PyObject*>(Py_TYPE(record_)) == log_record_type && msg && args &&
-                           PyUnicode_CheckExact(msg.ptr()) && PyTuple_CheckExact(args.ptr());
-    if (is_simple) return Steal(PyUnicode_Format(msg.ptr(), args.ptr()));
+    if (IsSimple(msg, args)) return Steal(PyUnicode_Format(msg.ptr(), args.ptr()));
     return Steal(PyObject_CallMethodNoArgs(record_, name_of_get_message));
   }
 
@@ -125,6 +133,7 @@ class Line {
     if (attributes_[kTraceId]) return Append("trace_id", kTraceId);
     const py::object traceparent = Steal(CurrentTraceparent());
     if (!traceparent) return true;
+    if (!PyUnicode_IS_COMPACT_ASCII(traceparent.ptr())) return true;
     const std::optional<Traceparent> trace = ParseTraceparent(AsciiView(traceparent.ptr()));
     if (!trace) return true;
     AppendKey("trace_id");
@@ -146,7 +155,7 @@ class Line {
       if (attributes_[attribute]) {
         if (format_.style.redacted.Contains(NameOf(attribute))) {
           AppendKey(NameOf(attribute));
-          text_ += JsonValueWriter::kRedacted;
+          text_.Append(JsonValueWriter::kRedacted);
         } else if (!Append(NameOf(attribute), attribute)) {
           return false;
         }
@@ -189,7 +198,7 @@ class Line {
   bool AppendOtherExtras() {
     for (const RecordAttributes::Extra& extra : attributes_.extras()) {
       if (value_.IsFull()) {
-        text_ += ",\"truncated\":true";
+        text_.Append(",\"truncated\":true");
         break;
       }
       if (!AppendExtra(extra)) return false;
@@ -198,19 +207,19 @@ class Line {
   }
 
   bool AppendExtra(const RecordAttributes::Extra& extra) {
-    text_ += ',';
+    text_.Append(',');
     const std::size_t start = text_.size();
     if (!value_.AppendText(extra.first.ptr(), PyObject_Str)) return false;
-    const std::string_view key = std::string_view(text_).substr(start + 1, text_.size() - start - 2);
+    const std::string_view key = text_.view().substr(start + 1, text_.size() - start - 2);
     const bool is_redacted = format_.style.redacted.Contains(key);
-    if (std::ranges::find(kTakenKeys, key) != kTakenKeys.end()) text_.insert(start + 1, "extra_");
-    text_ += ':';
+    if (std::ranges::find(kTakenKeys, key) != kTakenKeys.end()) text_.Insert(start + 1, "extra_");
+    text_.Append(':');
     if (!is_redacted) return value_.Append(extra.second.ptr());
-    text_ += JsonValueWriter::kRedacted;
+    text_.Append(JsonValueWriter::kRedacted);
     return true;
   }
 
-  std::string& text_;
+  TextBuffer& text_;
   LineFormat& format_;
   PyObject* formatter_;
   PyObject* record_;
@@ -220,7 +229,7 @@ class Line {
 
 }  // namespace
 
-bool AppendLogLine(std::string& text, LineFormat& format, PyObject* formatter, PyObject* record) {
+bool AppendLogLine(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record) {
   const py::object attributes = Steal(PyObject_GenericGetDict(record, nullptr));
   if (!attributes) {
     PyErr_Format(PyExc_TypeError, "format() takes a LogRecord, not %.100s", Py_TYPE(record)->tp_name);

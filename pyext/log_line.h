@@ -14,13 +14,14 @@ struct LineFormat {
   std::string origin = "api";
   JsonStyle style;
   UtcTimeWriter time;
+  TextBuffer message;  ///< memory of the last message, for the next one
 };
 
 /// Appends `record` to `text` as one JSON line, without the line's end. `formatter` is asked for the text of an
 /// exception (`formatException`). False with a Python error set when `record` has no attributes (TypeError), or when
 /// code of the application raised what is no `Exception`; `text` then ends in the middle. REQUIRES: the GIL, and
 /// InitLogLine before. Throws std::bad_alloc.
-[[nodiscard]] bool AppendLogLine(std::string& text, LineFormat& format, PyObject* formatter, PyObject* record);
+[[nodiscard]] bool AppendLogLine(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record);
 
 /// Imports logging, and interns names. False with a Python error set.
 [[nodiscard]] bool InitLogLine();

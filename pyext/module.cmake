@@ -24,6 +24,7 @@ pybind11_add_module(_native
   pyext/metrics_module.cpp
   pyext/middleware_options.cpp
   pyext/module.cpp
+  pyext/percent_format.cpp
   pyext/record_attributes.cpp
   pyext/request_context.cpp
   pyext/request_headers.cpp

@@ -8,7 +8,7 @@ namespace reqtrail {
 namespace {
 
 /// In the order of RecordAttribute; then those that the logging module, formatters and servers add for their own use.
-constexpr std::array<const char*, 36> kNames = {
+constexpr std::array<std::string_view, 36> kNames = {
     "name",        "msg",      "args",       "levelname",       "module",     "funcName",      "lineno",      "created",
     "exc_info",    "exc_text", "stack_info", "request_id",      "trace_id",   "origin",        "endpoint",    "method",
     "status_code", "duration", "task",       "task_id",         "error_type", "error_message", "user_id",     "levelno",
@@ -24,7 +24,7 @@ class NameTable {
     by_text_ = PyDict_New();
     if (by_text_ == nullptr) return false;
     for (std::size_t i = 0; i < kNames.size(); ++i) {
-      PyObject* name = PyUnicode_InternFromString(kNames[i]);
+      PyObject* name = PyUnicode_InternFromString(kNames[i].data());
       PyObject* index = PyLong_FromSize_t(i);
       if (name == nullptr || index == nullptr || PyDict_SetItem(by_text_, name, index) < 0) return false;
       Py_DECREF(index);
@@ -70,7 +70,7 @@ NameTable name_table;
 
 }  // namespace
 
-const char* NameOf(RecordAttribute attribute) noexcept { return kNames[attribute]; }
+std::string_view NameOf(RecordAttribute attribute) noexcept { return kNames[attribute]; }
 
 RecordAttributes::RecordAttributes(PyObject* dict) {
   PyObject* key = nullptr;

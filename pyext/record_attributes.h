@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,8 +39,8 @@ enum RecordAttribute : std::size_t {  // NOLINT(performance-enum-size): an index
   kRecordAttributes,
 };
 
-/// The name of an attribute, static and NUL-terminated.
-[[nodiscard]] const char* NameOf(RecordAttribute attribute) noexcept;
+/// The name of an attribute, static.
+[[nodiscard]] std::string_view NameOf(RecordAttribute attribute) noexcept;
 
 /// What one record holds, read once. Owns what it holds, because str() of one value may run code that changes the
 /// record.

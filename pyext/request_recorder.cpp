@@ -38,7 +38,7 @@ Recorder* AsRecorder(PyObject* object) noexcept { return reinterpret_cast<Record
 const char* MethodOf(PyObject* scope) noexcept { return KnownMethod(TextView(DictItem(scope, Names().method))); }
 
 double SecondsSince(std::int64_t began_ns, std::int64_t ended_ns) noexcept {
-  return static_cast<double>(ended_ns - began_ns) * 1e-9;
+  return static_cast<double>(ended_ns - began_ns) / 1e9;  // 0.0042, not 0.004200000000000001
 }
 
 // Whether a callable of the package (not of the application) says yes to `argument`. Its faults are reported.

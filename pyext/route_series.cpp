@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "pyext/ascii_text.h"
 #include "pyext/asgi_names.h"
 
 namespace reqtrail {
@@ -32,6 +33,7 @@ void Remember(SeriesCache<Series>& cache, const SeriesKey& key, const Series& se
 }  // namespace
 
 std::string_view TextView(PyObject* text) noexcept {
+  if (text != nullptr && PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text)) return AsciiView(text);
   Py_ssize_t size = 0;
   const char* utf8 = text == nullptr || !PyUnicode_Check(text) ? nullptr : PyUnicode_AsUTF8AndSize(text, &size);
   if (utf8 == nullptr) {

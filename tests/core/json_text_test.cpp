@@ -2,35 +2,41 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <random>
 #include <string>
+#include <utility>
 
 namespace reqtrail {
 namespace {
 
 std::string Utf8(std::string_view text) {
-  std::string out;
+  TextBuffer out;
   AppendJsonString(out, text, JsonCharset::kUtf8);
-  return out;
+  return std::string(out.view());
 }
 
 std::string Ascii(std::string_view text) {
-  std::string out;
+  TextBuffer out;
   AppendJsonString(out, text, JsonCharset::kAscii);
-  return out;
+  return std::string(out.view());
 }
 
 std::string Number(double value) {
-  std::string out;
+  TextBuffer out;
   AppendJsonNumber(out, value);
-  return out;
+  return std::string(out.view());
 }
 
 TEST(JsonText, KeepsPlainTextAndAppends) {
-  std::string out = "x";
+  TextBuffer out;
+  out.Append("x");
   AppendJsonString(out, "GET /a b~", JsonCharset::kUtf8);
-  EXPECT_EQ(out, "x\"GET /a b~\"");
+  EXPECT_EQ(out.view(), "x\"GET /a b~\"");
   EXPECT_EQ(Utf8(""), "\"\"");
 }
 
@@ -59,6 +65,42 @@ TEST(JsonText, NumbersReadBackTheSame) {
   EXPECT_EQ(Number(1e300), "1e+300");
   EXPECT_EQ(Number(std::nan("")), "null");
   EXPECT_EQ(Number(-std::numeric_limits<double>::infinity()), "null");
+}
+
+std::string Shortest(double value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+TEST(JsonText, DurationsAreWrittenAsAnyOtherNumber) {
+  constexpr double kNanosPerSecond = 1e9;
+  std::mt19937_64 random(1);
+  for (std::uint64_t scale = 10; scale <= 1'000'000'000'000'000; scale *= 10) {
+    for (int i = 0; i < 2000; ++i) {
+      const double seconds = static_cast<double>(random() % scale) / kNanosPerSecond;
+      for (const double value : {seconds, std::nextafter(seconds, 1), seconds * 3, -seconds, std::round(seconds)}) {
+        ASSERT_EQ(Number(value), Shortest(value));
+      }
+    }
+    for (std::uint64_t digit = 1; digit < 10; ++digit) {
+      const double round = static_cast<double>(digit * scale) / kNanosPerSecond;
+      ASSERT_EQ(Number(round), Shortest(round));
+    }
+  }
+}
+
+TEST(JsonText, FindsTheByteToEscapeWhereverItIs) {
+  for (std::size_t size = 1; size <= 40; ++size) {
+    const std::string plain(size, 'a');
+    EXPECT_EQ(Utf8(plain), '"' + plain + '"');
+    for (std::size_t at = 0; at < size; ++at) {
+      for (const auto& [byte, escaped] : {std::pair{'"', "\\\""}, {'\\', "\\\\"}, {'\n', "\\n"}, {'\x7f', "\\u007f"}}) {
+        std::string text = plain;
+        text[at] = byte;
+        EXPECT_EQ(Utf8(text), '"' + plain.substr(0, at) + escaped + plain.substr(at + 1) + '"');
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -11,9 +11,9 @@ namespace {
 
 std::string Text(double seconds) {
   UtcTimeWriter writer;
-  std::string out;
+  TextBuffer out;
   writer.Append(out, seconds);
-  return out;
+  return std::string(out.view());
 }
 
 TEST(UtcTime, IsRfc3339WithMicroseconds) {
@@ -26,9 +26,9 @@ TEST(UtcTime, RoundsIntoTheNextSecond) { EXPECT_EQ(Text(0.9999999), "1970-01-01T
 
 TEST(UtcTime, FollowsTimeForwardsAndBackwards) {
   UtcTimeWriter writer;
-  std::string out;
+  TextBuffer out;
   for (const double seconds : {1.5, 1.25, 60.0, 1.0}) writer.Append(out, seconds);
-  EXPECT_EQ(out,
+  EXPECT_EQ(out.view(),
             "1970-01-01T00:00:01.500000Z1970-01-01T00:00:01.250000Z"
             "1970-01-01T00:01:00.000000Z1970-01-01T00:00:01.000000Z");
 }

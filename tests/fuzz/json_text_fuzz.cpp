@@ -96,11 +96,15 @@ void AppendUtf8(std::string& out, std::uint32_t code_point) {
   }
 }
 
+std::string Written(const std::string& text, JsonCharset charset) {
+  TextBuffer out;
+  AppendJsonString(out, text, charset);
+  return std::string(out.view());
+}
+
 void CheckString(const std::string& text) {
-  std::string as_utf8;
-  AppendJsonString(as_utf8, text, JsonCharset::kUtf8);
-  std::string as_ascii;
-  AppendJsonString(as_ascii, text, JsonCharset::kAscii);
+  const std::string as_utf8 = Written(text, JsonCharset::kUtf8);
+  const std::string as_ascii = Written(text, JsonCharset::kAscii);
   for (const char byte : as_ascii) REQTRAIL_EXPECT(byte >= 0x20 && byte < 0x7F);
   const CodePoints read = Read(as_utf8);
   REQTRAIL_EXPECT(read == Read(as_ascii));
@@ -114,8 +118,9 @@ void CheckString(const std::string& text) {
 }
 
 void CheckNumber(double value) {
-  std::string written;
-  AppendJsonNumber(written, value);
+  TextBuffer out;
+  AppendJsonNumber(out, value);
+  const std::string written(out.view());
   if (!std::isfinite(value)) {
     REQTRAIL_EXPECT(written == "null");
     return;

@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import functools
 import gc
 import inspect
 import re
@@ -154,6 +155,69 @@ async def test_an_id_header_of_the_application_is_replaced_and_its_list_is_left_
     assert client.sent[0]["headers"] == [(b"a", b"1"), (b"x-request-id", b"abc")]
     assert headers == [(own, b"mine"), (b"a", b"1"), (own, b"again")]
     assert message["headers"] is headers
+
+
+def _start(headers: Any) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+async def _from_a_tuple(send: Any) -> Any:
+    args = (_start([(b"a", b"1")]),)
+    await send(*args)
+    return args[0]["headers"]
+
+
+async def _from_a_partial(send: Any) -> Any:
+    prepared = functools.partial(send, _start([(b"a", b"1")]))
+    await prepared()
+    return prepared.args[0]["headers"]
+
+
+async def _by_keyword(send: Any) -> Any:
+    kwargs = {"message": _start([(b"a", b"1")])}
+    await send(**kwargs)
+    return kwargs["message"]["headers"]
+
+
+async def _from_a_container(send: Any) -> Any:
+    messages = [_start([(b"a", b"1")])]
+    await send(messages[0])
+    return messages[0]["headers"]
+
+
+async def _with_a_list_of_its_own(send: Any) -> Any:
+    headers = [(b"a", b"1")]
+    await send(_start(headers))
+    return headers
+
+
+@pytest.mark.parametrize(
+    "send_and_look",
+    [_from_a_tuple, _from_a_partial, _by_keyword, _from_a_container, _with_a_list_of_its_own],
+)
+async def test_what_the_application_can_look_at_after_sending_is_left_alone(send_and_look: Any) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(await send_and_look(send))
+
+    client = Client()
+
+    async def send(message: Any) -> None:
+        client.sent.append(message)
+
+    await CorrelationIDMiddleware(app)(http_scope([(b"x-request-id", b"abc")]), client.receive, send)
+    assert client.sent[0]["headers"] == [(b"a", b"1"), (b"x-request-id", b"abc")]
+    assert seen == [[(b"a", b"1")]]
+
+
+@pytest.mark.parametrize("own", [b"x-request-id", b"X-Request-ID"])
+async def test_an_id_header_in_a_message_made_for_the_call_is_replaced(own: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(own, b"mine"), (b"a", b"1")]})
+
+    client = await call(CorrelationIDMiddleware(app), [(b"x-request-id", b"abc")])
+    assert client.sent[0]["headers"] == [(b"a", b"1"), (b"x-request-id", b"abc")]
 
 
 @pytest.mark.parametrize("headers", [[[b"a", b"1"]], ((b"a", b"1"),), iter([(b"a", b"1")])])

@@ -121,6 +121,24 @@ def test_stack_info_is_a_field() -> None:
     assert parsed(JSONFormatter().format(logging.makeLogRecord({"stack_info": "Stack"})))["stack"] == "Stack"
 
 
+@given(
+    st.lists(st.sampled_from(["%s", "%d", "%%", "%r", "%5s", "%.2f", "%(a)s", "%", " of ", 'é "', "\n"]), max_size=5),
+    st.lists(
+        st.one_of(st.text(max_size=5), st.integers(), st.booleans(), st.none(), st.floats()), min_size=1, max_size=4
+    ),
+)
+def test_a_message_has_its_arguments_where_python_puts_them(pieces: list[str], args: list[object]) -> None:
+    text = "".join(pieces)
+    written = formatted(text, *args)
+    try:
+        expected = record(text, *args).getMessage()
+    except Exception:
+        assert written["message"] == text
+        assert len(written["args"]) == len(args)
+    else:
+        assert written["message"] == expected.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
 def test_arguments_that_do_not_fit_the_message_are_kept_beside_it() -> None:
     line = formatted("%d items", "many")
     assert (line["message"], line["args"]) == ("%d items", ["many"])
