@@ -17,6 +17,7 @@ import reqtrail.psycopg
 import reqtrail.psycopg2
 from devstack.postgres import Postgres
 from reqtrail import reset_request_id, set_request_id
+from reqtrail._native import request_id_var
 from tests.pyext.database.wire_tap import WireTap
 
 SEEN = "SELECT current_setting('pg_stat_requests.request_id', true)"
@@ -187,6 +188,38 @@ def test_what_psycopg2_writes_itself_carries_the_id_too(begin: Callable[[Any], N
         cursor.execute(SEEN)
         assert cursor.fetchone() == ("abc",)
     connection.close()
+
+
+def test_two_phase_transactions_of_a_class_of_psycopg2_carry_it(plain_postgres: Postgres) -> None:
+    class_ = reqtrail.psycopg2.connection_class()
+    connection = psycopg2.connect(plain_postgres.dsn(), connection_factory=class_)
+    for _ in range(2):
+        connection.tpc_begin(connection.xid(0, "two-phase", ""))
+        assert fetch(connection, SEEN) == [("abc",)]
+        assert fetch(connection, SEEN) == [("abc",)]
+        connection.tpc_rollback()
+    connection.close()
+
+
+async def test_statements_with_an_id_do_not_push_others_out_of_the_cache_of_asyncpg(plain_postgres: Postgres) -> None:
+    with WireTap(plain_postgres.port) as tap:
+        connection = await asyncpg.connect(
+            f"postgresql://postgres@127.0.0.1:{tap.port}/postgres", statement_cache_size=2
+        )
+        reqtrail.asyncpg.install(connection, mode="comment")
+
+        async def without_an_id() -> int:
+            tap.conversation.clear()
+            token = request_id_var.set(None)  # type: ignore[arg-type]  # as outside of a request
+            assert await connection.fetchval("SELECT 42") == 42
+            request_id_var.reset(token)
+            return len([kind for kind, _ in tap.conversation.sent if kind == "P"])
+
+        assert await without_an_id() == 1
+        for n in range(5):
+            assert await connection.fetchval(f"SELECT {n}") == n
+        assert await without_an_id() == 0
+        await connection.close()
 
 
 async def test_prepared_statements_of_the_application_never_have_an_id(plain_postgres: Postgres) -> None:

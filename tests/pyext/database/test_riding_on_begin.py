@@ -130,6 +130,7 @@ def test_pre_ping_works_and_costs_no_message_more(riding: Database, tap: WireTap
         tap.conversation.clear()
         pinging.begin(two_statements, "abc")
         assert tap.conversation.round_trips == plain_trips
+        assert tap.conversation.texts.count(b"SET LOCAL") == 1  # and none with the ping
     finally:
         pinging.close()
 
