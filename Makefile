@@ -109,10 +109,11 @@ test-python: build exporter grammars
 	@$(PY) -m pytest
 
 .PHONY: test-oldest
-test-oldest: build ## the database hooks on the oldest supported drivers
-	@echo "test: the oldest supported database drivers"
+OLDEST_TESTS := tests/pyext/database $(addprefix tests/worker_hooks/test_,paths.py install.py queue_depth.py)
+test-oldest: build ## the hooks on the oldest supported database drivers and Celery
+	@echo "test: the oldest supported database drivers and Celery"
 	@scripts/setup_oldest.sh $(VENV) $(BUILD)/oldest
-	@$(BUILD)/oldest/bin/python -m pytest -m "not newer_drivers" tests/pyext/database
+	@$(BUILD)/oldest/bin/python -m pytest -m "not newer_drivers" $(OLDEST_TESTS)
 
 .PHONY: test-soak
 test-soak: build

@@ -120,12 +120,13 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     # Functions that return the coroutine of asyncpg itself: to await it in one of our own took most of the time. Looked
     # up at each call, because other instruments replace the methods of asyncpg's class at any time.
     def execute(self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None) -> Any:
-        if not args:  # others go through _get_statement
-            if query in _BEGINS and (statement := rider.statement()) is not None and self not in rider.quiet:
-                return begin(self, query, statement, timeout)
-            if rider.commenter.active:
-                query = rider.commented(query)
-        return base.execute(self, query, *args, timeout=timeout)
+        if args:  # goes through _get_statement
+            return base.execute(self, query, *args, timeout=timeout)
+        if query in _BEGINS and (statement := rider.statement()) is not None and self not in rider.quiet:
+            return begin(self, query, statement, timeout)
+        if rider.commenter.active:
+            query = rider.commented(query)
+        return base.execute(self, query, timeout=timeout)
 
     commented = _commented_statements(base, rider) if rider.commenter.active else {}
     return {"execute": _as_coroutine_function(execute), **commented}
