@@ -84,12 +84,13 @@ def test_the_request_id_is_the_exemplar_of_count_and_duration(app: FastAPI, samp
     @app.get("/exemplar")
     async def handler() -> None: ...
 
-    TestClient(app).get("/exemplar", headers={"X-Request-ID": "exemplary"})
+    for id_ in ("of-the-first", "exemplary"):  # the second time the series are known
+        TestClient(app).get("/exemplar", headers={"X-Request-ID": id_})
     (count,) = samples("http_requests_total", handler="/exemplar")
     buckets = [s for s in samples("http_request_duration_seconds_bucket", handler="/exemplar") if s.exemplar]
     assert count.exemplar is not None
     assert count.exemplar.labels == {"request_id": "exemplary"}
-    assert [b.exemplar and b.exemplar.labels for b in buckets] == [{"request_id": "exemplary"}]
+    assert {"request_id": "exemplary"} in [b.exemplar and b.exemplar.labels for b in buckets]
 
 
 def test_refused_ids_are_counted_and_appear_nowhere(
