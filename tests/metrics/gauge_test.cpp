@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,6 +53,32 @@ class GaugeTest : public testing::Test {
   TemporaryDirectory directory_;
   std::unique_ptr<Segment> segment_ = OpenOrFail(OptionsIn(directory_));
 };
+
+TEST_F(GaugeTest, PartsThatProcessesMakeAtTheSameMomentAreApart) {
+  constexpr int kGauges = 800;
+  constexpr int kProcesses = 4;
+  const Family family = FamilyOrFail(*segment_, {.name = "jobs", .type = MetricType::kGauge, .label_names = kLabels});
+  std::vector<GaugeHandle> gauges;
+  gauges.reserve(kGauges);
+  for (int i = 0; i < kGauges; ++i) {
+    const std::string number = std::to_string(i);
+    gauges.push_back(family.Gauge(std::array<std::string_view, 1>{number}));
+  }
+  const CounterHandle done = CounterOf(FamilyOrFail(*segment_, {.name = "done"}), {});
+  std::vector<ChildProcess> children;
+  children.reserve(kProcesses);
+  for (int process = 1; process <= kProcesses; ++process) {
+    children.emplace_back([&] {
+      for (const GaugeHandle& gauge : gauges) gauge.Set(process);
+      done.Inc();
+      for (;;) ::pause();
+    });
+  }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (done.Value() < kProcesses && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  for (const GaugeHandle& gauge : gauges) EXPECT_EQ(Values(gauge), (std::vector<double>{1 + 2 + 3 + 4}));
+  EXPECT_EQ(segment_->gauge_parts(), static_cast<std::uint64_t>(kGauges) * kProcesses);
+}
 
 TEST_F(GaugeTest, IsSetAndChangedByAnyAmount) {
   const GaugeHandle gauge = FamilyOf(GaugeMode::kLiveSum).Gauge({});
