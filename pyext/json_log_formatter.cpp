@@ -4,6 +4,7 @@
 
 #include <new>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,7 +29,8 @@ PyObject* FormatRecord(PyObject* self, PyObject* record) {
   try {
     TextBuffer text;
     if (!AppendLogLine(text, *AsFormatter(self)->line_format, self, record)) return nullptr;
-    return PyUnicode_DecodeUTF8(text.view().data(), static_cast<Py_ssize_t>(text.size()), "replace");
+    const std::string_view line = text.view();
+    return PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace");
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }

@@ -24,7 +24,8 @@ class NameTable {
     by_text_ = PyDict_New();
     if (by_text_ == nullptr) return false;
     for (std::size_t i = 0; i < kNames.size(); ++i) {
-      PyObject* name = PyUnicode_InternFromString(kNames[i].data());
+      PyObject* name = PyUnicode_FromStringAndSize(kNames[i].data(), static_cast<Py_ssize_t>(kNames[i].size()));
+      if (name != nullptr) PyUnicode_InternInPlace(&name);
       PyObject* index = PyLong_FromSize_t(i);
       if (name == nullptr || index == nullptr || PyDict_SetItem(by_text_, name, index) < 0) return false;
       Py_DECREF(index);
