@@ -74,7 +74,7 @@ std::string Shortest(double value) {
 
 TEST(JsonText, DurationsAreWrittenAsAnyOtherNumber) {
   constexpr double kNanosPerSecond = 1e9;
-  std::mt19937_64 random(1);
+  std::mt19937_64 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): a failure must be repeatable
   for (std::uint64_t scale = 10; scale <= 1'000'000'000'000'000; scale *= 10) {
     for (int i = 0; i < 2000; ++i) {
       const double seconds = static_cast<double>(random() % scale) / kNanosPerSecond;
