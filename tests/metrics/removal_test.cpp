@@ -227,15 +227,21 @@ TEST_F(RestingTest, KillingProcessesThatRegisterAndRemoveBlocksNobodyAndLeavesTh
   std::mt19937 random(11);  // NOLINT(cert-msc32-c,cert-msc51-cpp): a storm that can be repeated
   constexpr unsigned kRounds = 60;
   constexpr std::uint64_t kKills = 2UL * kRounds;
+  constexpr std::uint64_t kComings = 2;  // in each round at least, however slow the machine is
   for (unsigned round = 0; round < kRounds; ++round) {
+    const std::uint64_t before = acknowledged.rounds.load();
     std::vector<ChildProcess> children;
     children.reserve(2);
     for (unsigned i = 0; i < 2; ++i) children.emplace_back([&, i] { come_and_go((round * 2) + i); });
-    std::this_thread::sleep_for(std::chrono::microseconds(500 + (random() % 4000)));
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (acknowledged.rounds.load() < before + kComings && std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 4000));
     for (ChildProcess& child : children) child.Kill();
   }
   const double kept = CounterOf(hits, {"kept", "x"}).Value();
-  EXPECT_GT(acknowledged.rounds.load(), 100U);
+  EXPECT_GE(acknowledged.rounds.load(), kRounds * kComings);
   EXPECT_GE(kept, static_cast<double>(acknowledged.hits.load()));
   EXPECT_LE(kept, static_cast<double>(acknowledged.hits.load() + kKills));
   EXPECT_EQ(segment_->series_dropped(), 0U) << "nobody waited in vain for a killed one";
