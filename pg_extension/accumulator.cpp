@@ -1,6 +1,7 @@
 #include "pg_extension/accumulator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pg_extension/clock.h"
 #include "pg_extension/compat.h"
@@ -318,10 +319,8 @@ void BeginCommit() noexcept {
 
 // What the transaction's last time went into: waiting for the message that ended it, and the commit. A procedure's
 // commit is in the time of its statement as well.
-static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on) noexcept {
+static void CountEnd(std::int64_t commit_start, std::int64_t now, bool rolled_back, bool statement_goes_on) noexcept {
   Counters& counters = state.part.work.counters;
-  std::int64_t commit_start = state.commit_start;
-  state.commit_start = 0;
   if (!statement_goes_on) {
     CountIdleTime();
     // A session that ends without a message under way ended while it waited for its client.
@@ -339,6 +338,8 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
 [[gnu::noinline]] static void EndTaggedTransaction(bool rolled_back) noexcept {
   // A procedure that commits is still a statement of its request, unless the backend is being terminated in it.
   const bool statement_goes_on = state.phase == Phase::kStatement && !proc_exit_inprogress;
+  // Whoever counts it or not: it is the start of no later commit.
+  const std::int64_t commit_start = std::exchange(state.commit_start, 0);
   if (state.phase == Phase::kStatement && !statement_goes_on) CountStep(0);
   if (!statement_goes_on) state.phase = Phase::kBetween;
   state.planning = false;
@@ -347,16 +348,17 @@ static void CountEnd(std::int64_t now, bool rolled_back, bool statement_goes_on)
   const RequestId* id = RecordedRequestId();
   Part& part = state.part;
   const bool begun_with_id = state.begun_with_id != 0;
-  // Without a message of the client, the server works for itself: it takes notifications, and what others changed.
+  // Without a statement of the client, the server works for itself: it takes notifications, and what others changed. (A
+  // function call of the protocol outside of BEGIN looks the same.)
   if (!detail::part_is_open && id != nullptr && (begun_with_id || debug_query_string != nullptr)) {
     OpenPart(*id);
     // A procedure set the id and ended the transaction: its statement had none when it started.
-    if (!begun_with_id && state.commit_start != 0) state.accounted_until = state.commit_start;
+    if (!begun_with_id && commit_start != 0) state.accounted_until = commit_start;
   }
   const std::int64_t now = clock::Now();
   if (detail::part_is_open) {
     if (part.between_transactions) StartTime();
-    CountEnd(now, rolled_back, statement_goes_on);
+    CountEnd(commit_start, now, rolled_back, statement_goes_on);
     part.Flush(now);
     state.base_is_valid = !detail::id_changed;
   }

@@ -1,5 +1,7 @@
 """What the row of a request must be when transactions end in each way, and when the id changes."""
 
+import time
+
 import psycopg
 import pytest
 
@@ -114,6 +116,9 @@ def test_notifications_that_an_idle_session_takes_are_no_transactions_of_its_id(
         (taken,) = session.notifies(timeout=60, stop_after=1)
         assert taken.payload == str(number)
     assert counts(admin, "x") == (2, 0, 1, 0)
+    time.sleep(1)
+    session.execute("ROLLBACK")  # of nothing: that it ends, no commit of the server's own began
+    assert row(admin, "x")["idle_in_transaction_time"] < 1000
 
 
 def test_a_local_id_takes_the_place_of_the_sessions_and_gives_it_back(admin: Connection, session: Connection) -> None:
