@@ -1,8 +1,9 @@
 #include "metrics/entries.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+
+#include "metrics/wall_clock.h"
 
 namespace reqtrail {
 namespace {
@@ -22,11 +23,6 @@ std::uint64_t OwnFamilyBytes(const FamilySpec& spec) noexcept {
   return AlignUp(sizeof(FamilyEntry) + spec.bounds.size_bytes() + spec.name.size() + spec.help.size() +
                      PackedBytes(spec.label_names),
                  kEntryAlign);
-}
-
-std::uint64_t UnixNanoseconds() noexcept {
-  return static_cast<std::uint64_t>(
-      std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
 std::vector<std::string_view> DefaultLabelValues(const FamilySpec& spec) {

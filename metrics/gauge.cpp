@@ -2,21 +2,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <ctime>
 
 #include "metrics/counter.h"
 #include "metrics/gauge_parts.h"
+#include "metrics/wall_clock.h"
 
 namespace reqtrail {
 namespace {
-
-constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
-
-std::uint64_t UnixNanoseconds() noexcept {
-  timespec now{};
-  (void)::clock_gettime(CLOCK_REALTIME, &now);
-  return (static_cast<std::uint64_t>(now.tv_sec) * kNanosecondsPerSecond) + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 double Load(const std::atomic<std::uint64_t>& bits) noexcept {
   return std::bit_cast<double>(bits.load(std::memory_order_relaxed));

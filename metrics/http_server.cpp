@@ -15,7 +15,6 @@
 #include <filesystem>
 #include <mutex>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "metrics/accept.h"
@@ -79,9 +78,7 @@ int Send(mg_connection* connection, std::string_view status, std::string_view he
 
 MetricsError CannotListen(const HttpServerOptions& options, int os_error) {
   const std::string where = options.address + " port " + std::to_string(options.port);
-  return {.fault = MetricsFault::kSystem,
-          .os_error = os_error,
-          .message = "cannot serve metrics at " + where + ": " + std::generic_category().message(os_error)};
+  return SystemError("cannot serve metrics at " + where, os_error);
 }
 
 Result<UniqueFd> Listen(const HttpServerOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <system_error>
 #include <utility>
 #include <variant>
 
@@ -20,6 +21,13 @@ struct MetricsError {
   int os_error = 0;     ///< errno, or 0 where the operating system was not asked
   std::string message;  ///< one line for a person; it names the file or the metric
 };
+
+/// What the operating system refused, with its word for `os_error`, an errno.
+[[nodiscard]] inline MetricsError SystemError(const std::string& what, int os_error) {
+  return {.fault = MetricsFault::kSystem,
+          .os_error = os_error,
+          .message = what + ": " + std::generic_category().message(os_error)};
+}
 
 /// A T, or the reason why there is none. Asking for the side that is not there throws std::bad_variant_access.
 template <typename T>

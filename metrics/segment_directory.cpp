@@ -6,19 +6,12 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <system_error>
 #include <utility>
 
 namespace reqtrail {
 namespace {
 
 constexpr mode_t kPrivateDirectory = S_IRWXU;
-
-MetricsError SystemError(const std::string& what, int os_error) {
-  return {.fault = MetricsFault::kSystem,
-          .os_error = os_error,
-          .message = what + ": " + std::generic_category().message(os_error)};
-}
 
 MetricsError Unsafe(const std::string& path, const char* why) {
   return {.fault = MetricsFault::kUnsafe, .message = path + " is not safe for metrics: " + why};

@@ -14,7 +14,6 @@
 #include <cstddef>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -33,12 +32,6 @@ constexpr std::uint64_t kMaxSeries = 10'000'000;
 constexpr std::uint64_t kMaxCapacity = kEntryAlign << 32U;  // what a slot of the table can address
 constexpr auto kLockPatience = std::chrono::seconds(10);
 constexpr auto kLockPause = std::chrono::milliseconds(1);
-
-MetricsError SystemError(const std::string& what, int os_error) {
-  return {.fault = MetricsFault::kSystem,
-          .os_error = os_error,
-          .message = what + ": " + std::generic_category().message(os_error)};
-}
 
 std::uint64_t Checksum(const SegmentConstants& constants) noexcept {
   TextHash hash(kSegmentVersion);
