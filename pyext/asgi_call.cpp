@@ -8,8 +8,8 @@
 #include "pyext/instrument_fault.h"
 #include "pyext/request_context.h"
 #include "pyext/request_headers.h"
-#include "pyext/request_logger.h"
 #include "pyext/request_recorder.h"
+#include "pyext/request_state.h"
 
 namespace reqtrail {
 namespace {
@@ -37,17 +37,6 @@ FreeList<Call> free_calls;
 
 Call* AsCall(PyObject* object) noexcept { return reinterpret_cast<Call*>(object); }
 
-// The dict of request.state, borrowed; made if the server gave none. nullptr with an error.
-PyObject* RequestState(PyObject* scope) {
-  PyObject* state = DictItem(scope, Names().state);
-  if (state != nullptr) return state;
-  state = PyDict_New();
-  if (state == nullptr) return nullptr;
-  const int failed = PyDict_SetItem(scope, Names().state, state);
-  Py_DECREF(state);  // the scope holds it
-  return failed != 0 ? nullptr : state;
-}
-
 void AddToRunning(Call* self) noexcept {
   self->next = running_calls;
   self->link_to_this = &running_calls;
@@ -67,28 +56,6 @@ Call* RunningCallOf(PyObject* id) noexcept {
   Call* call = running_calls;
   while (call != nullptr && call->exchange->id != id) call = call->next;
   return call;
-}
-
-// Two middlewares around one application are one: the outer one has set state and context variable to the very same
-// str. A new reference to it; nullptr when there is no outer one.
-PyObject* IdOfOuterMiddleware(PyObject* state) noexcept {
-  if (!PyDict_CheckExact(state) || PyDict_GET_SIZE(state) == 0) return nullptr;
-  PyObject* id = DictItem(state, Names().request_id);
-  if (id == nullptr) return nullptr;
-  PyObject* current = CurrentRequestId();
-  if (current != id) Py_CLEAR(current);
-  return current;
-}
-
-bool SetItem(PyObject* state, PyObject* name, PyObject* value) {
-  return (PyDict_CheckExact(state) ? PyDict_SetItem(state, name, value) : PyObject_SetItem(state, name, value)) == 0;
-}
-
-bool SetRequestState(PyObject* state, PyObject* id, PyObject* logger) {
-  PyObject* bound = MakeRequestLogger(logger, id);
-  const bool set = bound != nullptr && SetItem(state, Names().request_id, id) && SetItem(state, Names().logger, bound);
-  Py_XDECREF(bound);
-  return set;
 }
 
 bool UpdateRequestHeader(const Call* self, PyObject* other_headers) {
@@ -275,44 +242,6 @@ PyObject* SendMethod(PyObject* object, PyObject* value) {
   return result;
 }
 
-// Sets the error that throw(type[, value[, traceback]]) describes.
-void RaiseThrown(PyObject* const* args, Py_ssize_t count) {
-  PyObject* type = args[0];
-  PyObject* value = count > 1 && args[1] != Py_None ? args[1] : nullptr;
-  PyObject* traceback = count > 2 && args[2] != Py_None ? args[2] : nullptr;
-  if (PyExceptionInstance_Check(type)) {
-    if (value != nullptr) {
-      PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
-      return;
-    }
-    value = type;
-    type = PyExceptionInstance_Class(value);
-  } else if (!PyExceptionClass_Check(type)) {
-    PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %s",
-                 Py_TYPE(type)->tp_name);
-    return;
-  }
-  if (value != nullptr && PyExceptionInstance_Check(value) && traceback != nullptr &&
-      PyException_SetTraceback(value, traceback) < 0) {
-    return;
-  }
-  PyErr_SetObject(type, value);
-}
-
-// The inner throw(), if the application's awaitable has one, else what a coroutine does in its place.
-PyObject* ThrowIntoIterator(Call* self, PyObject* const* args, Py_ssize_t count) {
-  PyObject* method = PyObject_GetAttr(self->iterator, Names().throw_);
-  if (method == nullptr) {
-    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return nullptr;
-    PyErr_Clear();
-    RaiseThrown(args, count);
-    return nullptr;
-  }
-  PyObject* result = PyObject_Vectorcall(method, args, static_cast<std::size_t>(count), nullptr);
-  Py_DECREF(method);
-  return result;
-}
-
 PyObject* ThrowMethod(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   Call* self = AsCall(object);
   if (count < 1 || count > 3) {
@@ -326,7 +255,7 @@ PyObject* ThrowMethod(PyObject* object, PyObject* const* args, Py_ssize_t count)
     return nullptr;
   }
   self->stage = Stage::kRunning;
-  PyObject* yielded = ThrowIntoIterator(self, args, count);
+  PyObject* yielded = ThrowInto(self->iterator, args, count);
   if (yielded != nullptr) {
     self->stage = Stage::kSuspended;
     return yielded;

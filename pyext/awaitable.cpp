@@ -1,5 +1,6 @@
 #include "pyext/awaitable.h"
 
+#include "pyext/asgi_names.h"
 #include "pyext/held_error.h"
 
 namespace reqtrail {
@@ -72,6 +73,42 @@ PyObject* TakeStopIteration() {
     value = Py_NewRef(Py_None);
   }
   return value;
+}
+
+void RaiseThrown(PyObject* const* args, Py_ssize_t count) {
+  PyObject* type = args[0];
+  PyObject* value = count > 1 && args[1] != Py_None ? args[1] : nullptr;
+  PyObject* traceback = count > 2 && args[2] != Py_None ? args[2] : nullptr;
+  if (PyExceptionInstance_Check(type)) {
+    if (value != nullptr) {
+      PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+      return;
+    }
+    value = type;
+    type = PyExceptionInstance_Class(value);
+  } else if (!PyExceptionClass_Check(type)) {
+    PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %s",
+                 Py_TYPE(type)->tp_name);
+    return;
+  }
+  if (value != nullptr && PyExceptionInstance_Check(value) && traceback != nullptr &&
+      PyException_SetTraceback(value, traceback) < 0) {
+    return;
+  }
+  PyErr_SetObject(type, value);
+}
+
+PyObject* ThrowInto(PyObject* iterator, PyObject* const* args, Py_ssize_t count) {
+  PyObject* method = PyObject_GetAttr(iterator, Names().throw_);
+  if (method == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return nullptr;
+    PyErr_Clear();
+    RaiseThrown(args, count);
+    return nullptr;
+  }
+  PyObject* result = PyObject_Vectorcall(method, args, static_cast<std::size_t>(count), nullptr);
+  Py_DECREF(method);
+  return result;
 }
 
 }  // namespace reqtrail

@@ -15,4 +15,11 @@ void RaiseStopIteration(PyObject* value);
 /// if it is another one. A new reference.
 [[nodiscard]] PyObject* TakeStopIteration();
 
+/// Sets the error that throw(type[, value[, traceback]]) describes, as a coroutine understands its arguments.
+void RaiseThrown(PyObject* const* args, Py_ssize_t count);
+
+/// What throw(args...) of the iterator returns, or nullptr with an error. One that has no throw() is left where it is,
+/// and the error is the one that was to be thrown: what a coroutine does with such an awaitable.
+[[nodiscard]] PyObject* ThrowInto(PyObject* iterator, PyObject* const* args, Py_ssize_t count);
+
 }  // namespace reqtrail

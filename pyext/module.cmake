@@ -31,6 +31,7 @@ pybind11_add_module(_native
   pyext/request_id_text.cpp
   pyext/request_logger.cpp
   pyext/request_recorder.cpp
+  pyext/request_state.cpp
   pyext/route_series.cpp
   pyext/segment_object.cpp
   worker_hooks/direct_send.cpp

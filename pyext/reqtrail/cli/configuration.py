@@ -44,7 +44,7 @@ def load(ctx: typer.Context, path: Path | None) -> Path | None:
 def find() -> Path | None:
     """reqtrail.toml in the current folder, else in ~/.config/reqtrail; None where there is none."""
     # A user without an entry in the password file, as in a container, may have no home: `~` then stays what it is.
-    home = Path(os.path.expanduser(os.environ.get("XDG_CONFIG_HOME") or "~/.config"))  # noqa: PTH111
+    home = Path(os.path.expanduser(os.environ.get("XDG_CONFIG_HOME") or "~/.config"))  # noqa: PTH111 - pathlib raises
     return next((file for file in (Path(FILE_NAME), home / "reqtrail" / FILE_NAME) if file.is_file()), None)
 
 
