@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.rows import dict_row
 
 from tests.waiting import wait_for as wait_for
@@ -53,6 +54,14 @@ def force_parallel(connection: Connection) -> None:
     """Have every query that may run in parallel do so, by one worker."""
     setting = "debug_parallel_query" if connection.info.server_version >= 160000 else "force_parallel_mode"
     connection.execute(f"SET {setting} = on")
+
+
+def fail_twice_in_a_block(connection: Connection) -> None:
+    """Begin a transaction that the first error aborts; it refuses the statement after it, and stays open."""
+    connection.execute("BEGIN")
+    for _ in range(2):
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT 1 / 0")
 
 
 @contextmanager

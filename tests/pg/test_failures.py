@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from tests.pg.requests_view import SET_ID, Connection, counts, info, read, row, tagged, wait_for
+from tests.pg.requests_view import SET_ID, Connection, counts, fail_twice_in_a_block, info, read, row, tagged, wait_for
 
 
 def fail_second(session: Connection, first: str, second: str) -> None:
@@ -215,10 +215,7 @@ def test_taking_the_id_away_after_a_failed_block_is_no_transaction_of_it(
     admin: Connection, session: Connection
 ) -> None:
     session.execute("SET pg_stat_requests.request_id = 'x'")
-    session.execute("BEGIN")
-    for _ in range(2):
-        with pytest.raises(psycopg.Error):
-            session.execute("SELECT 1 / 0")
+    fail_twice_in_a_block(session)
     session.execute("ROLLBACK")
     session.execute("RESET pg_stat_requests.request_id")
     assert counts(admin, "x") == (2, 1, 2, 2)
@@ -227,10 +224,7 @@ def test_taking_the_id_away_after_a_failed_block_is_no_transaction_of_it(
 def test_an_error_between_transactions_is_kept_when_the_session_ends(admin: Connection, server: Postgres) -> None:
     with server.connect() as connection:
         connection.execute("SET pg_stat_requests.request_id = 'x'")
-        connection.execute("BEGIN")
-        for _ in range(2):
-            with pytest.raises(psycopg.Error):
-                connection.execute("SELECT 1 / 0")
+        fail_twice_in_a_block(connection)
     wait_for(lambda: admin.execute("SELECT errors FROM pg_stat_requests('x')").fetchone() == (2,))
     assert counts(admin, "x") == (2, 1, 2, 2)
 

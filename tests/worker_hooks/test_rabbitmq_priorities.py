@@ -1,5 +1,6 @@
 """A queue of RabbitMQ with x-max-priority, where a message has a priority of its own."""
 
+import functools
 from collections.abc import Callable
 
 from kombu.entity import Exchange, Queue
@@ -23,7 +24,9 @@ def test_messages_carry_their_ids_at_every_priority_and_are_counted_once(
     exchange = Exchange(QUEUE)  # type: ignore[no-untyped-call]  # untyped there
     queue = Queue(QUEUE, exchange, routing_key=QUEUE, max_priority=MAX_PRIORITY)  # type: ignore[no-untyped-call]
     results = {
-        request_id: published(request_id, lambda: worker_app.look.apply_async(queue=queue, priority=priority))  # noqa: B023 - called at once
+        request_id: published(
+            request_id, functools.partial(worker_app.look.apply_async, queue=queue, priority=priority)
+        )
         for request_id, priority in PRIORITIES.items()
     }
     broker = _Broker(worker_app.app)
