@@ -20,14 +20,18 @@ def write_section(section: str, arguments: Sequence[str], usage: str | None) -> 
         usage: What is printed for other arguments.
 
     Returns:
-        The exit status: 1 if it differs, 2 for a wrong usage.
+        The exit status: 1 if it differs or the document has no such heading, 2 for a wrong usage.
     """
     if arguments not in ([], ["--check"]):
         print(usage, file=sys.stderr)
         return 2
     heading = section.strip().partition("\n")[0]
     written = DOCUMENT.read_text()
-    wanted = re.sub(rf"\n{heading}\n.*?(?=\n## |\Z)", lambda _: section.rstrip("\n") + "\n", written, flags=re.DOTALL)
+    made = section.rstrip("\n") + "\n"
+    wanted, found = re.subn(rf"\n{re.escape(heading)}\n.*?(?=\n## |\Z)", lambda _: made, written, flags=re.DOTALL)
+    if found != 1:
+        print(f"{DOCUMENT.name} needs the heading {heading!r}, once", file=sys.stderr)
+        return 1
     wanted = wanted.rstrip("\n") + "\n"
     if not arguments:
         DOCUMENT.write_text(wanted)

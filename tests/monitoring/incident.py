@@ -64,7 +64,7 @@ class Incident:
         self.load = ends.enter_context(Load(self.stack.url))
 
     def _hurry_the_exporter(self) -> None:
-        """Let it wait for a lock in fast motion, too: as long as the time of a scrape, it would time out all of it."""
+        """Let it wait for a lock in fast motion, too: a wait as long as a scrape may take loses the whole scrape."""
         with self.stack.connect() as admin:
             (shipped,) = admin.execute(_LOCK_TIMEOUT).fetchone() or ("",)
             admin.execute(f"ALTER ROLE exporter_user SET lock_timeout = '{faster(str(shipped))}'")

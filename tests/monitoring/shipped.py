@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +52,3 @@ def alert(name: str) -> dict[str, Any]:
 def severity(rule: dict[str, Any]) -> str:
     """How bad it is: "critical", "warning" or "none"."""
     return str(rule["labels"]["severity"])
-
-
-def runbook_queries(language: str) -> list[tuple[str, str]]:
-    """The queries in the runbooks that are marked with this language, each behind the name of its alert."""
-    blocks = re.compile(rf"^ *```{language}\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-    return [
-        (book.stem, textwrap.dedent(query).strip())
-        for book in sorted(RUNBOOKS.glob("*.md"))
-        for query in blocks.findall(book.read_text())
-    ]

@@ -181,14 +181,6 @@ def test_prometheus_evaluates_every_rule_without_a_fault(incident: Incident, tro
         incident.prometheus.query(faster_rule(rule)["expr"])
 
 
-def test_every_query_of_the_runbooks_runs(incident: Incident, troubles: contextlib.ExitStack) -> None:
-    for _, query in shipped.runbook_queries("promql"):
-        incident.prometheus.query(query)
-    with incident.stack.connect() as connection:
-        for _, query in shipped.runbook_queries("sql"):
-            connection.execute(query).fetchall()
-
-
 @pytest.mark.parametrize("name", CRITICAL)
 def test_the_end_of_a_trouble_is_told_everywhere(name: str, incident: Incident, troubles: contextlib.ExitStack) -> None:
     troubles.close()
