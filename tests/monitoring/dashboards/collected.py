@@ -19,6 +19,12 @@ STAGES: dict[str, list[dict[str, Any]]] = {
     for static in config["static_configs"]
 }
 """Service -> what promtail.yml does with its lines."""
+_LINE_FILTERS: dict[str, Callable[[str, str], bool]] = {
+    "|=": lambda line, wanted: wanted in line,
+    "!=": lambda line, wanted: wanted not in line,
+    "|~": lambda line, wanted: re.search(wanted, line) is not None,
+    "!~": lambda line, wanted: re.search(wanted, line) is None,
+}
 _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "=": lambda value, wanted: value == wanted,
     "!=": lambda value, wanted: value != wanted,
@@ -65,6 +71,13 @@ def selects(nodes: Sequence[tuple[str, str]], line: Collected) -> bool:
     for name, text in nodes:
         if name == "Json":
             fields = {**{key: str(value) for key, value in json.loads(line.line).items()}, **fields}
+        elif name == "LineFilter":
+            line_filter = re.fullmatch(r'(\|=|!=|\|~|!~)\s*"(.*)"', text, re.DOTALL)
+            if line_filter is None:
+                raise NotImplementedError(f"filter {text}")
+            operation, wanted = line_filter.groups()
+            if not _LINE_FILTERS[operation](line.line, wanted):
+                return False
         elif name == "Matcher":
             matcher = re.fullmatch(r'(\w+)\s*(=~|!~|!=|=)\s*"(.*)"', text, re.DOTALL)
             if matcher is None:

@@ -78,6 +78,7 @@ class WatchedApplication:
         for _ in range(3):
             self.fail_a_task()
         self._fail_a_statement()
+        self._deadlock()
         self._interrupt_a_task()
         with self.stack.connect() as admin:
             admin.execute("ANALYZE")
@@ -96,6 +97,18 @@ class WatchedApplication:
         with self.stack.connect() as connection, suppress(psycopg.errors.DivisionByZero):
             connection.execute("SET pg_stat_requests.request_id = 'divides-by-zero'")
             connection.execute("SELECT 1 / 0")
+
+    def _deadlock(self) -> None:
+        """Let two sessions wait for each other, until the server ends one of them."""
+        with self.stack.connect() as one, self.stack.connect() as other, ThreadPoolExecutor(2) as pool:
+            one.execute("BEGIN; SELECT pg_advisory_xact_lock(1)")
+            other.execute("BEGIN; SELECT pg_advisory_xact_lock(2)")
+            waits = [
+                pool.submit(one.execute, "SELECT pg_advisory_xact_lock(2)"),
+                pool.submit(other.execute, "SELECT pg_advisory_xact_lock(1)"),
+            ]
+            ends = [type(wait.exception()) for wait in waits]
+            assert psycopg.errors.DeadlockDetected in ends
 
     def _interrupt_a_task(self) -> None:
         """Let a task wait for a row, and end its connection meanwhile."""
