@@ -49,11 +49,12 @@ class PoolSeries:
         self._on = True
         self._processes: dict[int, _PoolOfProcess] = {}
         self._plain_class = type(engine.pool)
-        self._class = _counting(self._plain_class, self)
+        self._class = self._plain_class
         self._listeners = {"close": self._on_gone, "detach": self._on_gone}
         try:
+            self._class = _counting(self._plain_class, self)
             engine.pool.__class__ = self._class  # dispose() makes the next pool of it, too
-        except TypeError as fault:
+        except (AttributeError, TypeError) as fault:
             self._fail(fault)
         for event_name, listener in self._listeners.items():
             event.listen(engine, event_name, listener)
@@ -94,6 +95,15 @@ class PoolSeries:
                 place = info[_PLACE] = _Place()
             if self._on:
                 place.check_out(counts)
+        except Exception as fault:
+            self._fail(fault)
+
+    def check_in(self, record: Any) -> None:
+        """Take note that the connection of `record`, if it still has one, comes back to the pool."""
+        try:
+            place = record.record_info.get(_PLACE)
+            if place is not None:
+                (place.leave if record.dbapi_connection is None else place.check_in)()
         except Exception as fault:
             self._fail(fault)
 
@@ -140,9 +150,7 @@ def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
 
     # Not the event "checkin", to dispatch which takes longer than all the counting.
     def return_conn(self: Any, record: Any) -> None:
-        place = record.record_info.get(_PLACE)
-        if place is not None:
-            (place.leave if record.dbapi_connection is None else place.check_in)()
+        series.check_in(record)
         plain_return(self, record)
 
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__}

@@ -149,7 +149,7 @@ def _commented_statements(base: type[Any], rider: BeginRider) -> dict[str, Any]:
         if not use_cache:
             return get_statement(self, query, timeout, use_cache=use_cache, **how)
         # A text with an id never comes again: in the cache it would push out those that do.
-        lasting = not rider.commenter.front()
+        lasting = not (rider.on and rider.commenter.front())
         return get_statement(self, rider.commented(query), timeout, use_cache=lasting, **how)
 
     def _copy_in(self: asyncpg.Connection, statement: str, *how: Any) -> Any:

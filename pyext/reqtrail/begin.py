@@ -1,6 +1,7 @@
 """What rides on the BEGIN of a transaction: the request id, for pg_stat_requests."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ class BeginRider:
         self.quiet: set[Any] = set()
         """Connections whose next BEGIN is no transaction of the request, such as a ping of the pool."""
         self._classes: dict[type[Any], _Riding] = {}
+        self._lock = threading.Lock()
         self.configure(mode, Commenter(mode, tags))
 
     def configure(self, mode: str, commenter: Commenter) -> None:
@@ -43,11 +45,12 @@ class BeginRider:
         REPEATABLE READ would see an older state than without it and the application's own SET TRANSACTION would fail.
         """
         check_mode(mode)
-        self.commenter = commenter
         setting = _SETTINGS.get(mode)
-        self._set_local = None if setting is None else f"SET LOCAL {setting} = '"
-        for riding in self._classes.values():
-            riding.override(self)
+        with self._lock:
+            self.commenter = commenter
+            self._set_local = None if setting is None else f"SET LOCAL {setting} = '"
+            for riding in self._classes.values():
+                riding.override(self)
 
     def board(self, connection: Any, overrides: _Overrides) -> None:
         """Give `connection` a class that extends its own by `overrides(its own, self)`.
@@ -69,7 +72,10 @@ class BeginRider:
             return base
         riding = self._classes.get(base)
         if riding is None:
-            riding = self._classes[base] = _Riding(base, overrides, self)
+            with self._lock:
+                riding = self._classes.get(base)
+                if riding is None:
+                    riding = self._classes[base] = _Riding(base, overrides, self)
         return riding.extended
 
     def statement(self) -> str | None:

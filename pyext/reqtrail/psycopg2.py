@@ -34,24 +34,24 @@ class FirstStatementRider(BeginRider):
     def __init__(self, mode: str = "guc", tags: Tags = ()) -> None:
         """Start switched on. Raises what `configure` raises."""
         super().__init__(mode, tags)
-        self._early: WeakSet[Any] | None = None  # None until there was one: an empty one takes longer to ask
+        self._early: WeakSet[Any] = WeakSet()
+        self._had_early = False  # to ask an empty WeakSet takes longer
 
     def begin_early(self, connection: Any) -> None:
         """Take note that the transaction was begun before its first statement (two-phase), which is still due."""
-        if self._early is None:
-            self._early = WeakSet()
         self._early.add(connection)
+        self._had_early = True
 
     def may_change(self, connection: Any) -> bool:
         """Say whether the next statement of `connection` can be another one than the application's."""
         if not self.on:
             return False
-        return connection.status == _STATUS_READY or self._early is not None or self.commenter.active
+        return connection.status == _STATUS_READY or self._had_early or self.commenter.active
 
     def first_statement(self, connection: Any) -> str | None:
         """Return the SQL that is to ride on the next statement of `connection`; None unless a transaction begins."""
-        is_early = self._early is not None and connection in self._early
-        if is_early and self._early is not None:
+        is_early = self._had_early and connection in self._early
+        if is_early:
             self._early.discard(connection)
         if connection.status == _STATUS_READY:
             return None if connection.autocommit else self.statement()
@@ -236,7 +236,7 @@ def _together(plain: Any, cursor: Any, statement: str, text: str | bytes, vars: 
     before = f"{statement};\n"
     cursor._reqtrail_before = before.encode("ascii")
     try:
-        result = plain(cursor, before + text if isinstance(text, str) else _prefixed(before, text), vars)
+        result = plain(cursor, _prefixed(before, text), vars)
     except psycopg2.Error as error:
         refused = statement.split()[2] in (
             error.diag.message_primary or ""

@@ -219,6 +219,11 @@ async def test_statements_with_an_id_do_not_push_others_out_of_the_cache_of_asyn
         for n in range(5):
             assert await connection.fetchval(f"SELECT {n}") == n
         assert await without_an_id() == 0
+        reqtrail.asyncpg.uninstall(connection)
+        for parses in (1, 0):
+            tap.conversation.clear()
+            assert await connection.fetchval("SELECT 43") == 43
+            assert len([kind for kind, _ in tap.conversation.sent if kind == "P"]) == parses
         await connection.close()
 
 
@@ -264,6 +269,53 @@ def test_a_second_install_changes_the_mode(plain_postgres: Postgres) -> None:
         connection.rollback()
         reqtrail.psycopg.uninstall(connection)
         assert connection.execute("SHOW application_name").fetchone() == ("",)
+
+
+MODES_IN_TURN = (("guc", (True, False)), ("comment", (False, True)), ("both", (True, True)), ("guc", (True, False)))
+
+
+def told(tap: WireTap) -> tuple[bool, bool]:
+    """Whether the id went over the wire in a SET LOCAL, and whether in comments of BEGIN or a SELECT."""
+    texts = tap.conversation.texts
+    tap.conversation.clear()
+    return b"SET LOCAL" in texts, b"/* request_id: abc */" in texts
+
+
+async def test_asyncpg_changes_its_mode_on_an_open_connection(tap: WireTap) -> None:
+    connection = await asyncpg.connect(f"postgresql://postgres@127.0.0.1:{tap.port}/postgres")
+    plain = type(connection)
+    for mode, expected in MODES_IN_TURN:
+        reqtrail.asyncpg.install(connection, mode=mode)
+        tap.conversation.clear()
+        async with connection.transaction():
+            await connection.fetchval(f"SELECT '{mode}'")
+        assert (b"/* request_id: abc */ SELECT" in tap.conversation.texts) == expected[1]
+        assert told(tap) == expected
+        assert (type(connection)._get_statement is plain._get_statement) == (not expected[1])
+    await connection.close()
+
+
+def test_psycopg_changes_its_mode_on_an_open_connection(tap: WireTap) -> None:
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{tap.port}/postgres") as connection:
+        for mode, expected in MODES_IN_TURN:
+            reqtrail.psycopg.install(connection, mode=mode)
+            tap.conversation.clear()
+            connection.execute("SELECT 1")
+            assert (b"/* request_id: abc */ SELECT" in tap.conversation.texts) == expected[1]
+            connection.commit()
+            assert told(tap) == expected
+            assert (type(connection.cursor()) is psycopg.Cursor) == (not expected[1])
+
+
+def test_psycopg2_changes_its_mode_on_an_open_connection(tap: WireTap) -> None:
+    connection = psycopg2.connect(f"postgresql://postgres@127.0.0.1:{tap.port}/postgres")
+    for mode, expected in MODES_IN_TURN:
+        reqtrail.psycopg2.install(connection, mode=mode)
+        tap.conversation.clear()
+        assert fetch(connection, "SELECT 1") == [(1,)]
+        connection.commit()
+        assert told(tap) == expected
+    connection.close()
 
 
 def test_switched_off_by_the_environment_nothing_changes(

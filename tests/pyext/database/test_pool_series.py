@@ -280,3 +280,49 @@ def test_a_fault_of_the_series_ends_them_and_not_the_engine(
     pool.install()
     pool.run(lambda engine: engine.connect().close())
     assert pool.states == (0, 1)
+
+
+class MissingOnTheClass:
+    """A method that the pool's class does not show, as if SQLAlchemy had renamed it."""
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def __get__(self, pool: Any, owner: type[Any]) -> Any:
+        if pool is None:
+            raise AttributeError(f"{owner.__name__} has no such method")
+        return self._method.__get__(pool)
+
+
+def test_a_pool_that_cannot_be_counted_is_used_without(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("reqtrail._faults._logged", set())
+    pool = make(pool_size=1)
+    pool.uninstall()
+    plain = type(sync(pool).pool)
+    sync(pool).pool.__class__ = type("OtherPool", (plain,), {"_return_conn": MissingOnTheClass(plain._return_conn)})
+    pool.install()
+    pool.run(lambda engine: engine.connect().close())
+    pool.run(lambda engine: engine.connect().close())
+    assert pool.states == (0, 0)
+    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
+    pool.uninstall()
+
+
+def sync(pool: Pool) -> Engine:
+    engine = pool.database.engine
+    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+
+
+def test_a_fault_while_a_connection_comes_back_does_not_keep_it_from_the_pool(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make(pool_size=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("reqtrail._faults._logged", set())
+        patch.setattr("reqtrail._pool_series._Place.check_in", None)
+        pool.run(lambda engine: engine.connect().close())
+    assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
+    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
+    pool.run(lambda engine: engine.connect().close())
