@@ -60,18 +60,28 @@ def test_a_table_counts_for_its_command_alone(run: Command, tmp_path: Path) -> N
         ("[trail]\nlogs = 1", "unknown table [trail]; there may be doctor, metrics, top, trace"),
         ("logs = 5", "logs is a text or a list of texts, not a number"),
         ("since = true", "since is one text or number, not true or false"),
-        ('since = "soon"', "'soon' is no time span such as 30s, 15m, 24h or 7d"),
+        ('since = "soon"', "since: 'soon' is no time span such as 30s, 15m, 24h or 7d"),
         ('dsn = [["postgresql://me:secret@db/shop"]]', "dsn is a text or a list of texts, not a list with"),
         ("logs = ", "it is not TOML"),
-        ('slow_ms = "fast"', "Invalid value for '--slow-ms'"),
+        ('slow_ms = "fast"', "slow_ms: "),
+        ("slow_ms = -1", "slow_ms: "),
+        ('loki = "loki:3100"', "loki: 'loki:3100' is no address such as"),
+        ('dsn = ["dbname=x", "password=secret nonsense"]', "dsn: it is no libpq URL"),
+        ('[trace]\nsince = "soon"', "since: 'soon' is no time span"),
     ],
 )
-def test_a_wrong_file_is_a_clear_error(run: Command, tmp_path: Path, content: str, reason: str) -> None:
+def test_a_wrong_file_is_a_clear_error_that_names_it(run: Command, tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "reqtrail.toml").write_text(content)
     done = run("trace", ID, "--logs", "flag.log", "--json")
     assert done.code == 2
-    assert reason in done.words
+    assert f"reqtrail.toml: {reason}" in done.words
     assert "secret" not in done.words
+
+
+def test_a_wrong_value_in_the_environment_names_the_variable(run: Command) -> None:
+    done = run("trace", ID, "--logs", "flag.log", env={"REQTRAIL_SINCE": "soon"})
+    assert done.code == 2
+    assert "REQTRAIL_SINCE: 'soon' is no time span" in done.words
 
 
 def test_a_named_file_that_is_not_there_is_a_clear_error(run: Command) -> None:

@@ -19,7 +19,7 @@ import pytest
 from reqtrail.cli.sources.log_files import LogFilesSource
 from tests.cli.command import Command
 from tests.cli.json_server import JsonServer
-from tests.cli.test_trace_sources import ACCESS, ID, line
+from tests.cli.test_trace_sources import ACCESS, HOLDER, ID, WAIT, line
 
 LONG_NAME = "a" * 300
 
@@ -166,3 +166,10 @@ def test_lines_with_the_name_of_their_container_are_read(run: Command) -> None:
     done = run("trace", ID, "--logs", "-", "--json", stdin=of_compose + noise + of_journal)
     assert [event["name"] for event in done.json["events"]] == ["GET / 200", "from the worker"]
     assert json.loads(done.out)["found"]
+
+
+def test_the_holder_of_a_lock_is_found_behind_the_name_of_a_container(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "compose.log").write_text(f"postgres-1  | {HOLDER}\npostgres-1  | {WAIT}\n")
+    done = run("trace", ID, "--logs", "compose.log", "--json")
+    [lock] = done.json["events"]
+    assert lock["details"]["held_by"] == ["the-holder"]

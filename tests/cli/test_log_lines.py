@@ -68,6 +68,24 @@ def test_a_record_of_csvlog_that_a_crash_cut_off_takes_no_other_with_it() -> Non
     assert [event.name for event in events] == ["division by zero"]
 
 
+def test_a_line_of_csvlog_that_a_record_quotes_begins_no_record() -> None:
+    time = "2026-11-24 07:08:09.500 UTC"
+    quoted = f'\n{time},"app","shop",11,,6.1,1,\n{time},\n{time},,,11,\n{time},'
+    statement = f"SELECT '{quoted}'"
+    record = f'{time},"app","shop",11,"h:1",6.1,1,"SELECT",{time},3/1,0,ERROR,22012,"refused","request_id: {ID}"'
+    rest = statement.replace('"', '""')
+    [error] = read(f'{record},,,,,"{rest}",,,"app","client backend",,0')
+    assert error.details["statement"] == statement
+
+
+@pytest.mark.parametrize("host", ["", '"127.0.0.1:5432"'])
+def test_a_record_without_a_user_ends_one_that_a_crash_cut_off(host: str) -> None:
+    time = "2026-11-24 07:08:09.500 UTC"
+    cut_off = f'{time},"app","shop",11,"h:1",6.1,1,"SELECT",{time},3/1,0,ERROR,22012,"cut'
+    whole = f'{time},,,12,{host},6a.f2,1,"",{time},,0,LOG,00000,"whole","request_id: {ID}",,,,,,,,"","postmaster",,0'
+    assert [event.name for event in read(f"{cut_off}\n{whole}\n")] == ["whole"]
+
+
 def test_a_line_of_csvlog_with_line_ends_in_it() -> None:
     fields = ["2026-11-24 07:08:09.500 UTC", "app", "shop", "11", "", "", "", "", "", "", "", "ERROR", "23505"]
     fields += ['dup "key"', f"Key exists.\nrequest_id: {ID}", "", "", "", "", "INSERT\nINTO", "", "", "", "", "", "7"]

@@ -32,7 +32,8 @@ def load(ctx: typer.Context, path: Path | None) -> Path | None:
     command alone.
 
     Raises:
-        typer.BadParameter: The file cannot be read, or has a name that is no option.
+        typer.BadParameter: The file cannot be read or has a name that is no option, or an option does not take a value;
+            it names the file and the key, or the variable.
     """
     named = path or _path_of_environment()
     file = named or find()
@@ -68,7 +69,8 @@ def _of_environment(ctx: typer.Context) -> dict[str, Any]:
         text = os.environ.get(f"{_PREFIX}{key.upper()}")
         if text:
             parts = [part.strip() for part in text.split(_SEPARATOR)]
-            values[option.name] = [part for part in parts if part] if option.multiple else text
+            value = [part for part in parts if part] if option.multiple else text
+            values[option.name] = _taken(ctx, option, value, f"{_PREFIX}{key.upper()}")
     return values
 
 
@@ -89,7 +91,8 @@ def _for_command(ctx: typer.Context, content: Mapping[str, Any], file: Path) -> 
         elif name in own:
             values[name] = value
     values.update(content.get(ctx.command.name or "", {}))
-    return {own[name].name: _checked(own[name], name, value, file) for name, value in values.items()}
+    checked = {name: _checked(own[name], name, value, file) for name, value in values.items()}
+    return {own[name].name: _taken(ctx, own[name], value, str(file), f"{name}: ") for name, value in checked.items()}
 
 
 def _options(command: Any) -> dict[str, Any]:
@@ -108,6 +111,15 @@ def _checked(option: Any, name: str, value: Any, file: Path) -> Any:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise _wrong(file, f"{name} is one text or number, not {_kind(value)}")
     return str(value)
+
+
+def _taken(ctx: typer.Context, option: Any, value: Any, place: str, key: str = "") -> Any:
+    """The value, which the option takes. Where it does not, the error would name a flag that nobody gave."""
+    try:
+        option.process_value(ctx, value)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{key}{error.message}", param_hint=place) from error
+    return value
 
 
 def _kind(value: object) -> str:

@@ -83,11 +83,11 @@ def tagged_records(lines: Iterable[str], pids: set[int]) -> Iterator[tuple[int, 
                 yield record.pid, record.time, record.request_id
 
     for line in lines:
-        if not line.lstrip().startswith("{"):
+        found = parse_object(line) if _TAG in line else None
+        if found is None:
             yield from tagged(reader.feed(line))
-        elif _TAG in line and (found := parse_object(line)) is not None:
-            record = record_of_json(found)
-            yield from tagged([record] if record is not None else [])
+        elif (record := record_of_json(found)) is not None:
+            yield from tagged([record])
     yield from tagged(reader.finish())
 
 

@@ -25,6 +25,8 @@ _HEADER = re.compile(
 )
 _PID = re.compile(r"\[(\d{1,9})\]")
 _CSV_START = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Za-z0-9/_+\-:]+,")
+_CSV_START_IN_QUOTES = re.compile(_CSV_START.pattern + r'(?:"[^",]|,,\d+,(?:"[^"]+")?,[0-9a-f]+\.[0-9a-f]+,)')
+"""How a record goes on that has a user, or none: in a field of another record, the quotes would be doubled."""
 _ATTACHED = frozenset({"DETAIL", "HINT", "QUERY", "CONTEXT", "LOCATION", "STATEMENT"})
 _ERRORS = frozenset({"ERROR", "FATAL", "PANIC"})
 _DURATION = re.compile(r"duration: (\d+(?:\.\d+)?) ms(?:  (?:statement|execute [^:]*|plan): ?(.*))?", re.DOTALL)
@@ -67,7 +69,8 @@ class RecordReader:
 
     def feed(self, line: str) -> Iterator[LogRecord]:
         """Take the next line (without its end), and give the records that it completes."""
-        if _CSV_START.match(line):  # also where a record is open: a crash may have cut it off
+        # Also where a record is open: a crash may have cut it off.
+        if (_CSV_START_IN_QUOTES if self._in_quotes else _CSV_START).match(line):
             yield from self.finish()
             yield from self._feed_csv(line)
         elif self._csv:
