@@ -138,13 +138,25 @@ void CountEnd(TaskHooks* self, PyObject* task, const TaskRequest& request, std::
 // False where it is known that no line of this level is written.
 bool MayBeLogged(const TaskHooks* self, PyObject* level) noexcept { return ItemOf(self->levels, level) != Py_False; }
 
-void LogEnd(const TaskHooks* self, PyObject* task, PyObject* task_id, PyObject* state, PyObject* result,
-            std::optional<double> seconds) noexcept {
-  if (TextOf(state) != "FAILURE" && !MayBeLogged(self, info_level)) return;
-  const Owned duration(seconds ? PyFloat_FromDouble(*seconds) : Py_NewRef(Py_None));
-  const Owned logged(
-      duration ? PyObject_CallFunctionObjArgs(self->on_ended, task, task_id, state, result, duration.get(), nullptr)
-               : nullptr);
+struct TaskEnd {
+  PyObject* task_id;
+  PyObject* state;
+  PyObject* result;
+  std::optional<double> seconds;
+};
+
+Owned FloatOrNone(std::optional<double> number) noexcept {
+  return Owned(number ? PyFloat_FromDouble(*number) : Py_NewRef(Py_None));
+}
+
+void LogEnd(const TaskHooks* self, PyObject* task, const TaskRequest& request, const TaskEnd& end) noexcept {
+  if (TextOf(end.state) != "FAILURE" && !MayBeLogged(self, info_level)) return;
+  const std::optional<double> due = Due(self, request);
+  const Owned eta = FloatOrNone(due && *due != 0 ? due : std::nullopt);
+  const Owned duration = FloatOrNone(end.seconds);
+  const Owned logged(eta && duration ? PyObject_CallFunctionObjArgs(self->on_ended, task, end.task_id, end.state,
+                                                                    end.result, duration.get(), eta.get(), nullptr)
+                                     : nullptr);
   if (!logged) the_host.report_fault("celery task line");
 }
 
@@ -227,7 +239,11 @@ void Postrun(TaskHooks* self, const Named& named) noexcept {
   if (PyObject* state = named.Get(TaskName().state)) {
     PyObject* result = named.Get(TaskName().result);
     if (IsBound(self)) CountEnd(self, task, running->request, TextOf(state), result, running->seconds);
-    LogEnd(self, task, task_id, state, result == nullptr ? Py_None : result, running->seconds);
+    LogEnd(self, task, running->request,
+           {.task_id = task_id,
+            .state = state,
+            .result = result == nullptr ? Py_None : result,
+            .seconds = running->seconds});
   }
   if (!LeaveTask()) the_host.report_fault("celery task end");
 }
@@ -249,8 +265,9 @@ PyObject* TellEnd(PyObject* object, PyObject* args) {
   PyObject* result = nullptr;
   if (PyArg_ParseTuple(args, "OOOUO:tell_end", &task, &task_id, &context, &state, &result) == 0) return nullptr;
   if (!EnterTask(context)) return nullptr;
-  if (IsBound(self)) CountEnd(self, task, TaskRequest(context), TextOf(state), result, std::nullopt);
-  LogEnd(self, task, task_id, state, result, std::nullopt);
+  const TaskRequest request(context);
+  if (IsBound(self)) CountEnd(self, task, request, TextOf(state), result, std::nullopt);
+  LogEnd(self, task, request, {.task_id = task_id, .state = state, .result = result, .seconds = std::nullopt});
   if (!LeaveTask()) return nullptr;
   Py_RETURN_NONE;
 }

@@ -18,8 +18,9 @@ struct TaskHooksHost {
 ///
 /// TaskHooks(*, open_segment, due, on_started, on_ended, levels)
 ///   `open_segment()` binds the metrics at the first use, unless `_bind` did before; `due(eta) -> float | None` is the
-///   Unix time of an ETA; `on_started(task, request)` and `on_ended(task, task_id, state, result, seconds | None)` log,
-///   and are called when `levels`, a logger's own memory (level -> is it enabled), does not say that nobody reads it.
+///   Unix time of an ETA; `on_started(task, request)` and `on_ended(task, task_id, state, result, seconds | None,
+///   due | None)` log, and are called when `levels`, a logger's own memory (level -> is it enabled), does not say that
+///   nobody reads it.
 ///
 /// on_publish, on_published, on_prerun, on_postrun (**named)
 ///   Receivers of the signals before_task_publish, after_task_publish, task_prerun and task_postrun. They raise

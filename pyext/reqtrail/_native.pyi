@@ -55,7 +55,7 @@ class TaskHooks:
         open_segment: Callable[[], Segment],
         due: Callable[[object], float | None],
         on_started: Callable[[Any, Any], None],
-        on_ended: Callable[[Any, str, str, Any, float | None], None],
+        on_ended: Callable[[Any, str, str, Any, float | None, float | None], None],
         levels: dict[int, bool],
     ) -> Self: ...
     def on_publish(self, **named: object) -> None: ...

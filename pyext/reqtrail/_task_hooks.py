@@ -1,6 +1,6 @@
 """The one object that does what is to be done for each task, in C++."""
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from reqtrail import metrics
@@ -13,7 +13,7 @@ def _due(eta: Any) -> float | None:
     """Return the Unix time of an ETA as it is in a message; None where it cannot be read."""
     try:
         due = datetime.fromisoformat(eta.replace("Z", "+00:00")) if isinstance(eta, str) else eta
-        return float(due.timestamp()) if due.tzinfo is not None else None
+        return float(due.astimezone(timezone.utc).timestamp()) if due.tzinfo is not None else None
     except (AttributeError, ValueError, OverflowError):
         return None
 

@@ -1,6 +1,7 @@
 """The log lines of tasks, in the place of Celery's own about the same."""
 
 import logging
+from datetime import datetime, timezone
 from typing import Any
 
 from celery.app.task import Context
@@ -40,11 +41,17 @@ def log_started(task: Any, request: Context) -> None:
         _logger.debug("task %s started", task.name, extra={"task": task.name, "task_id": request.id})
 
 
-def log_ended(task: Any, task_id: str, state: str, result: Any, seconds: float | None) -> None:
-    """Write how a task ended. `seconds` is None where it did not run, or its process was killed."""
+def log_ended(task: Any, task_id: str, state: str, result: Any, seconds: float | None, due: float | None) -> None:
+    """Write how a task ended.
+
+    `seconds` is None where it did not run, or its process was killed. `due` is the Unix time of its ETA, if it has one.
+    """
     extra: dict[str, Any] = {"task": task.name, "task_id": task_id, "state": state}
     if seconds is not None:
         extra["duration"] = seconds
+    if due is not None:
+        eta = datetime.fromtimestamp(due, timezone.utc)
+        extra["eta"] = eta.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     error = getattr(result, "exc", None) or result if state == "RETRY" else result
     if state == "FAILURE" and isinstance(error, BaseException) and not isinstance(error, task.throws or ()):
         _logger.error("task %s %s", task.name, state, exc_info=(type(error), error, error.__traceback__), extra=extra)

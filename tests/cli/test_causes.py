@@ -22,6 +22,10 @@ def span(kind: Kind, start_ms: float, took_ms: float, name: str = "it", **detail
     return Event(kind, name, "test", start, end, failed=failed, running=running, details=details)
 
 
+def due(at_ms: float, task: Event) -> Event:
+    return replace(task, due=START + timedelta(milliseconds=at_ms))
+
+
 def row(start_ms: float, took_ms: float, **counters: float) -> Event:
     known = {"transactions": 1, "statements": 1, "errors": 0, "total_time": 0.0, "max_time": 0.0}
     return replace(span("database", start_ms, took_ms), details={**known, **counters})
@@ -111,6 +115,44 @@ def test_a_retry_is_no_wait_in_the_queue() -> None:
     cause = causes(request(20), first, span("task", 5040, 10, task="send", state="SUCCESS"))[0]
     assert (cause.kind, cause.title) == ("retry", "Waited 5.00 s for the retry of send")
     assert cause.evidence == "Busy: later"
+
+
+def test_a_task_that_was_scheduled_for_later_waited_in_the_queue_for_the_rest_alone() -> None:
+    task = due(5020, span("task", 8020, 30, task="send", state="SUCCESS"))
+    found = causes(request(20), task)
+    assert [(cause.kind, cause.title) for cause in found] == [
+        ("queue", "Waited 3.00 s in the queue before send was started"),
+        ("scheduled", "send was scheduled for later: 5.00 s until it was due"),
+    ]
+    assert found[0].evidence == "between the time for which the task was scheduled and its start"
+    assert found[1].evidence == "it was due at 2026-11-24 03:00:05 UTC"
+    timeline = Timeline.of([request(20), task])
+    assert [(gap.reason, gap.duration_ms) for gap in timeline.gaps()] == [
+        ("send was scheduled for later", 5000),
+        ("in the queue: send was not started yet", 3000),
+    ]
+    assert time_spent(timeline).parts == [("application", 50.0), ("queue", 3000.0), ("scheduled", 5000.0)]
+
+
+def test_a_task_that_was_started_when_it_was_due_did_not_wait_in_the_queue() -> None:
+    [cause] = causes(request(20), due(5020, span("task", 5020.5, 30, task="send", state="SUCCESS")))
+    assert cause.kind == "scheduled"
+    [cause] = causes(request(20), due(5040, span("task", 5020, 30, task="send", state="SUCCESS")))  # by another clock
+    assert cause.title == "send was scheduled for later: 5.00 s until it was due"
+
+
+def test_a_task_that_was_due_before_the_request_ended_waited_in_the_queue_since_then() -> None:
+    [cause] = causes(request(20), due(10, span("task", 3020, 30, task="send", state="SUCCESS")))
+    assert (cause.kind, cause.title) == ("queue", "Waited 3.00 s in the queue before send was started")
+
+
+def test_a_retry_that_was_late_waited_in_the_queue_after_its_delay() -> None:
+    first = span("task", 30, 10, task="send", state="RETRY", error_type="Busy", error_message="later")
+    found = causes(request(20), first, due(1040, span("task", 5040, 10, task="send", state="SUCCESS")))
+    assert [(cause.kind, cause.title) for cause in found] == [
+        ("queue", "Waited 4.00 s in the queue before send was started"),
+        ("retry", "Waited 1.00 s for the retry of send"),
+    ]
 
 
 def test_a_statement_that_is_repeated_is_an_n_plus_one() -> None:

@@ -58,6 +58,7 @@ class Worker:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.queue = queue
+        self.log = directory / "worker.log"
         self._process = ServerProcess(
             [
                 sys.executable,
@@ -70,7 +71,7 @@ class Worker:
                 f"--queues={queue}",
                 *options,
             ],
-            log=directory / "worker.log",
+            log=self.log,
             env={**worker_environment(servers), **(env or {})},
             cwd=REPOSITORY,
         )

@@ -6,6 +6,11 @@ from typing import Any
 import pytest
 
 import reqtrail
+from reqtrail._task_hooks import _due
+from reqtrail.cli.causes import Limits
+from reqtrail.cli.sources.log_files import LogFilesSource
+from reqtrail.cli.sources.moment import parse_moment
+from reqtrail.cli.trail import gather
 from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Worker
 
@@ -40,6 +45,30 @@ def test_the_task_runs_with_the_publishers_id(prefork: Worker) -> None:
     assert 0 < line["duration"] < WAIT
     own_lines = [found for found in prefork.lines() if found["message"] == "looking"]
     assert [found["request_id"] for found in own_lines].count("request-1") == 1
+
+
+def test_a_task_that_was_to_start_later_says_so_in_its_line_and_in_its_trail(prefork: Worker) -> None:
+    request_id = "request-later"
+    first = published(request_id, worker_app.look.delay)
+    first.get(timeout=WAIT)
+    later = published(request_id, lambda: worker_app.look.apply_async(countdown=1))
+    later.get(timeout=WAIT)
+    [line] = prefork.lines_of(later.id)
+    assert "eta" not in prefork.lines_of(first.id)[0]
+    trail = gather(request_id, [LogFilesSource([str(prefork.log)])], Limits(slow_ms=0))
+    [before, after] = trail.timeline.of_kind("task")
+    [scheduled, *queued] = trail.timeline.gaps()
+    assert (scheduled.reason, scheduled.start) == (f"{worker_app.look.name} was scheduled for later", before.end)
+    assert scheduled.end == after.due == parse_moment(line["eta"])
+    assert scheduled.end <= after.start
+    assert [gap.reason.split(":")[0] for gap in queued] in ([], ["in the queue"])
+    [cause] = [cause for cause in trail.causes if cause.kind == "scheduled"]
+    assert cause.weight_ms == scheduled.duration_ms > 0
+
+
+@pytest.mark.parametrize("eta", ["9999-12-31T23:59:59-12:00", "soon", "", 7, ["x"], "2026-01-01T00:00:00"])
+def test_an_eta_from_the_broker_that_is_no_moment_is_not_in_the_line(eta: object) -> None:
+    assert _due(eta) is None
 
 
 def test_concurrent_tasks_keep_their_own_ids(prefork: Worker) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reqtrail.cli.time_spent import database_rows, number, time_spent
-from reqtrail.cli.timeline import Event, StatementTotal, Timeline
+from reqtrail.cli.timeline import Event, Gap, StatementTotal, Timeline
 from reqtrail.cli.wording import counted, duration_text, shortened
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
@@ -43,7 +43,8 @@ class Cause:
     """One thing that went wrong, or took the time."""
 
     kind: str
-    """"failed", "lock", "queue", "pool", "retry", "n_plus_one", "slow", "running", "handled_error", "client_error"."""
+    """"failed", "lock", "queue", "pool", "retry", "n_plus_one", "slow", "scheduled", "running", "handled_error",
+    "client_error"."""
     title: str
     evidence: str
     advice: str
@@ -150,7 +151,7 @@ def _waited_in_queue(known: _Known) -> Iterator[Cause]:
         if gap.after.kind != "task" or gap.duration_ms < known.limits.slow_ms:
             continue
         task = gap.after.details.get("task", "the task")
-        if gap.before.details.get("state") == "RETRY":
+        if gap.is_of_retry:
             why = f"{gap.before.details.get('error_type', '')}: {gap.before.details.get('error_message', '')}".strip(
                 ": "
             )
@@ -158,13 +159,27 @@ def _waited_in_queue(known: _Known) -> Iterator[Cause]:
             yield Cause(
                 "retry", title, why, "What made it fail the first time is the cause.", _RANK_SLOW, gap.duration_ms
             )
+        elif gap.scheduled:
+            title = f"{task} was scheduled for later: {duration_text(gap.duration_ms)} until it was due"
+            advice = "The code that published it asked for it, with a countdown or an ETA."
+            yield Cause("scheduled", title, _due_text(gap.after), advice, _RANK_MINOR, gap.duration_ms)
         else:
             told = True
-            yield _queue_cause(task, gap.duration_ms, "between the end of what ran before and the start of the task")
+            yield _queue_cause(task, gap.duration_ms, _after(gap))
     for labels, waited in _measured(known, "celery_task_queue_wait_seconds"):
         if not told:
             told = True
             yield _queue_cause(labels.get("task", "the task"), waited, "as the worker measured it")
+
+
+def _due_text(task: Event) -> str:
+    return f"it was due at {task.due:%Y-%m-%d %H:%M:%S} UTC" if task.due else ""
+
+
+def _after(gap: Gap) -> str:
+    if gap.after.due == gap.start:
+        return "between the time for which the task was scheduled and its start"
+    return "between the end of what ran before and the start of the task"
 
 
 def _waited_for_connection(known: _Known) -> Iterator[Cause]:

@@ -89,16 +89,7 @@ def _causes(trail: Trail) -> str:
 
 
 def _time_spent(trail: Trail) -> str:
-    spent = trail.time_spent
-    parts = [
-        (name, ms)
-        for name, ms in (
-            ("application", spent.application_ms),
-            ("database", spent.database_ms),
-            ("queue", spent.queue_ms),
-        )
-        if ms > 0
-    ]
+    parts = trail.time_spent.parts
     if not parts:
         return ""
     whole = sum(ms for _, ms in parts)

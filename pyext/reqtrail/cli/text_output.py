@@ -158,9 +158,7 @@ def _exemplars(exemplars: Iterable[Event]) -> Text:
 
 
 def _time_spent(trail: Trail) -> Text:
-    spent = trail.time_spent
-    parts = [("application", spent.application_ms), ("database", spent.database_ms), ("queue", spent.queue_ms)]
-    told_parts = ", ".join(f"{name} {duration_text(ms)}" for name, ms in parts if ms > 0)
+    told_parts = ", ".join(f"{name} {duration_text(ms)}" for name, ms in trail.time_spent.parts)
     return Text.assemble(("time spent   ", "bold"), told_parts or "not known")
 
 

@@ -40,6 +40,8 @@ class Event:
     running: bool = False
     """It had not ended when it was seen; `end` is then that moment."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    due: datetime | None = None
+    """Before which a task was not to start: it was published with a countdown or an ETA, or is a retry with a delay."""
 
     @property
     def duration_ms(self) -> float | None:
@@ -100,6 +102,8 @@ class Gap:
     """What ended last before it."""
     after: Event
     """What ended it."""
+    scheduled: bool = False
+    """The task that ended it was to start later (a countdown, an ETA, the delay of a retry): nothing was late."""
 
     @property
     def duration_ms(self) -> float:
@@ -112,9 +116,17 @@ class Gap:
         if self.after.kind != "task":
             return "nothing is known of this time"
         task = self.after.details.get("task", "the task")
-        if self.before.kind == "task" and self.before.details.get("state") == "RETRY":
+        if self.is_of_retry:
             return f"until the retry of {task}"
+        if self.scheduled:
+            return f"{task} was scheduled for later"
         return f"in the queue: {task} was not started yet"
+
+    @property
+    def is_of_retry(self) -> bool:
+        """Whether a task waited for its next run, as far as is known: it may have been in the queue in part."""
+        after_failure = self.before.kind == "task" and self.before.details.get("state") == "RETRY"
+        return after_failure and (self.scheduled or self.after.due is None)
 
 
 @dataclass(frozen=True)
@@ -168,11 +180,19 @@ class Timeline:
         for event in sorted(self.of_kind("request", "task"), key=lambda span: span.start):
             if event.end is None:
                 continue
-            if before is not None and event.start - before.last >= _MIN_GAP:
-                found.append(Gap(before.last, event.start, before, event))
+            if before is not None:
+                found += _gaps_between(before, event)
             if before is None or event.end > before.last:
                 before = event
         return found
+
+
+def _gaps_between(before: Event, after: Event) -> list[Gap]:
+    """The time between two spans: that until the second one was due, then the rest."""
+    start, end = before.last, after.start
+    due = min(max(after.due or start, start), max(start, end))
+    gaps = [Gap(start, due, before, after, scheduled=True), Gap(due, end, before, after)]
+    return [gap for gap in gaps if gap.end - gap.start >= _MIN_GAP]
 
 
 def milliseconds(time: timedelta) -> float:

@@ -56,7 +56,8 @@ def event_of(record: Mapping[str, Any], request_id: str, source: str) -> Event |
     if logger == "reqtrail.task":
         failed = record.get("state") == "FAILURE"
         name = f"{_text(record.get('task'))} {_text(record.get('state'))}".strip() or message
-        return Event("task", name, source, start, None if seconds is None else written, failed=failed, details=record)
+        end, due = None if seconds is None else written, parse_moment(record.get("eta"))
+        return Event("task", name, source, start, end, failed=failed, details=record, due=due)
     if level in _ERROR_LEVELS or logger == "reqtrail.error":
         return Event("error", _error_name(record, message), source, written, failed=True, details=record)
     return Event("log", message, source, written, details=record)
