@@ -2,6 +2,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <new>
 #include <string_view>
@@ -24,11 +26,16 @@ PyObject* name_of_filters = nullptr;
 PyObject* name_of_filter = nullptr;
 PyObject* name_of_format = nullptr;
 
+PyTypeObject* handler_type = nullptr;
+/// The methods of handler_type by which a record comes in, as its subclasses inherit them.
+std::array<std::pair<PyObject*, PyObject*>, 2> entrances;
+
 struct Connection {
   std::shared_ptr<LineSink> sink;
   py::object formatter = py::none();
   LineFormat* format = nullptr;  ///< of `formatter`, when that is a compiled one
   std::shared_ptr<AccessSampling> sampling;
+  bool takes_attributes = false;
   TextBuffer spare;  ///< memory of the last line, for the next one
 };
 
@@ -66,19 +73,31 @@ bool AppendOfOtherFormatter(TextBuffer& text, PyObject* formatter, PyObject* rec
   return true;
 }
 
+bool IsSampled(const Connection& connection, PyObject* attributes) {
+  const std::shared_ptr<AccessSampling> sampling = connection.sampling;
+  return sampling == nullptr || sampling->Passes(attributes);
+}
+
 /// Appends the record's line to `text`. kRaised with a Python error set. Everything of Python that is held is given
 /// back before it returns, because the thread may not come back from the next wait for the GIL.
 Outcome Format(const Connection& connection, PyObject* record, TextBuffer& text) {
   if (connection.sampling != nullptr) {
-    const std::shared_ptr<AccessSampling> sampling = connection.sampling;
     const py::object attributes = Steal(PyObject_GenericGetDict(record, nullptr));
     if (!attributes) return Outcome::kRaised;
-    if (!sampling->Passes(attributes.ptr())) return Outcome::kNothing;
+    if (!IsSampled(connection, attributes.ptr())) return Outcome::kNothing;
   }
   const py::object formatter = connection.formatter;
   const bool formatted = connection.format != nullptr ? AppendLogLine(text, *connection.format, formatter.ptr(), record)
                                                       : AppendOfOtherFormatter(text, formatter.ptr(), record);
   if (!formatted) return Outcome::kRaised;
+  text.Append('\n');
+  return Outcome::kLine;
+}
+
+Outcome FormatAttributes(const Connection& connection, PyObject* attributes, TextBuffer& text) {
+  if (!IsSampled(connection, attributes)) return Outcome::kNothing;
+  const py::object formatter = connection.formatter;  // owns the format
+  if (!AppendLogLineOf(text, *connection.format, attributes)) return Outcome::kRaised;
   text.Append('\n');
   return Outcome::kLine;
 }
@@ -144,6 +163,14 @@ PyObject* Emit(PyObject* self, PyObject* record) {
   Py_RETURN_NONE;
 }
 
+bool HasCompiledEntrances(PyObject* self) {
+  return std::ranges::all_of(entrances, [&](const auto& entrance) {
+    const py::object found = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), entrance.first));
+    PyErr_Clear();
+    return found.ptr() == entrance.second;
+  });
+}
+
 PyObject* Connect(PyObject* self, PyObject* args) {
   PyObject* sink = nullptr;
   PyObject* formatter = nullptr;
@@ -162,6 +189,7 @@ PyObject* Connect(PyObject* self, PyObject* args) {
     std::swap(connection.sink, to);
     std::swap(connection.sampling, sampling);
     connection.format = CompiledFormatOf(formatter);
+    connection.takes_attributes = connection.format != nullptr && HasCompiledEntrances(self);
     // Last, and moved out first: what is let go of may be the last reference, and run any code.
     const py::object former = std::exchange(connection.formatter, py::reinterpret_borrow<py::object>(formatter));
   } catch (py::error_already_set& error) {
@@ -196,6 +224,7 @@ int Clear(PyObject* self) {
   Connection* connection = AsHandler(self)->connection;
   if (connection == nullptr) return 0;
   connection->format = nullptr;
+  connection->takes_attributes = false;
   const py::object former = std::exchange(connection->formatter, py::none());
   return 0;
 }
@@ -234,7 +263,27 @@ PyObject* MakeRecordHandlerType() {
   name_of_filter = PyUnicode_InternFromString("filter");
   name_of_format = PyUnicode_InternFromString("format");
   const bool ready = name_of_filters != nullptr && name_of_filter != nullptr && name_of_format != nullptr;
-  return ready ? PyType_FromSpec(&spec) : nullptr;
+  PyObject* type = ready ? PyType_FromSpec(&spec) : nullptr;
+  if (type == nullptr) return nullptr;
+  handler_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(type));
+  for (std::size_t i = 0; i < entrances.size(); ++i) {
+    PyObject* name = PyUnicode_InternFromString(methods[i].ml_name);
+    PyObject* method = name == nullptr ? nullptr : PyObject_GetAttr(type, name);
+    if (method == nullptr) return nullptr;
+    entrances[i] = {name, method};
+  }
+  return type;
+}
+
+bool TakesAttributes(PyObject* object) noexcept {
+  return PyObject_TypeCheck(object, handler_type) && AsHandler(object)->connection->takes_attributes;
+}
+
+bool WriteAttributes(PyObject* handler, PyObject* attributes) {
+  PyObject* written = WriteLine(
+      handler, [&](TextBuffer& text) { return FormatAttributes(*AsHandler(handler)->connection, attributes, text); });
+  Py_XDECREF(written);
+  return written != nullptr;
 }
 
 }  // namespace reqtrail

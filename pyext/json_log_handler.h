@@ -12,4 +12,13 @@ namespace reqtrail {
 /// of None drops everything. A new reference, or nullptr with a Python error set. REQUIRES: the GIL.
 [[nodiscard]] PyObject* MakeRecordHandlerType();
 
+/// Whether `object` is a RecordHandler that needs no more of a record than its attributes: neither its type nor its
+/// formatter replaces what is compiled. What filters and level it has is not asked. REQUIRES: the GIL, and
+/// MakeRecordHandlerType before. Sets no error.
+[[nodiscard]] bool TakesAttributes(PyObject* object) noexcept;
+
+/// Writes the line of the record that would have these `attributes` (a dict), as `emit` does. False with what is no
+/// `Exception` set. REQUIRES: TakesAttributes(handler).
+[[nodiscard]] bool WriteAttributes(PyObject* handler, PyObject* attributes);
+
 }  // namespace reqtrail

@@ -38,6 +38,7 @@ std::string_view TypeName(PyObject* object) {
 /// Writes one record. Its members return false when an exception that is no `Exception` is set.
 class Line {
  public:
+  /// `formatter` and `record` may be nullptr for a LogRecord without exc_info that exists by its attributes alone.
   Line(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record, PyObject* dict)
       : text_(text),
         format_(format),
@@ -113,8 +114,8 @@ class Line {
 
   /// Whether getMessage() is LogRecord's own, and is `msg % args` of a str and a tuple.
   [[nodiscard]] bool IsSimple(const py::object& msg, const py::object& args) const {
-    return reinterpret_cast<PyObject*>(Py_TYPE(record_)) == log_record_type && msg && args &&
-           PyUnicode_CheckExact(msg.ptr()) && PyTuple_CheckExact(args.ptr());
+    const bool is_log_record = record_ == nullptr || reinterpret_cast<PyObject*>(Py_TYPE(record_)) == log_record_type;
+    return is_log_record && msg && args && PyUnicode_CheckExact(msg.ptr()) && PyTuple_CheckExact(args.ptr());
   }
 
   /// record.getMessage(), and what it does for a LogRecord without calling it.
@@ -236,6 +237,10 @@ bool AppendLogLine(TextBuffer& text, LineFormat& format, PyObject* formatter, Py
     return false;
   }
   return Line(text, format, formatter, record, attributes.ptr()).Write();
+}
+
+bool AppendLogLineOf(TextBuffer& text, LineFormat& format, PyObject* attributes) {
+  return Line(text, format, nullptr, nullptr, attributes).Write();
 }
 
 bool InitLogLine() {

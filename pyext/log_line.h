@@ -23,6 +23,9 @@ struct LineFormat {
 /// InitLogLine before. Throws std::bad_alloc.
 [[nodiscard]] bool AppendLogLine(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record);
 
+/// The same for a LogRecord with these `attributes` (a dict) and without exc_info, which need not exist.
+[[nodiscard]] bool AppendLogLineOf(TextBuffer& text, LineFormat& format, PyObject* attributes);
+
 /// Imports logging, and interns names. False with a Python error set.
 [[nodiscard]] bool InitLogLine();
 

@@ -3,6 +3,7 @@ find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
 find_package(pybind11 3.0 CONFIG REQUIRED)
 
 pybind11_add_module(_native
+  pyext/access_log.cpp
   pyext/asgi_call.cpp
   pyext/asgi_middleware.cpp
   pyext/asgi_module.cpp

@@ -2,6 +2,7 @@
 
 #include <new>
 #include <string_view>
+#include <utility>
 
 #include "pyext/asgi_names.h"
 #include "pyext/asgi_send.h"
@@ -12,14 +13,12 @@ namespace reqtrail {
 // Immutable after its constructor but for what `routes` remembers.
 struct Recorder {
   PyObject_HEAD PyObject* segment;  // keeps the memory of the metrics mapped
-  PyObject* access_levels;  // dict of logging.Logger: level -> whether it is enabled, for the levels asked so far
-  PyObject* info;           // logging.INFO
-  PyObject* is_skipped;     // or nullptr
+  PyObject* is_skipped;             // or nullptr
   PyObject* on_error;
-  PyObject* on_access;
   int first_error_status;
   HttpMetrics metrics;
   RouteSeries routes;
+  AccessLog access_log;
 };
 
 namespace {
@@ -50,15 +49,9 @@ bool Asks(PyObject* callable, PyObject* argument, const char* where) noexcept {
   return yes == 1;
 }
 
-void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) {
-  if (DictItem(self->access_levels, self->info) == Py_False) return;
-  PyObject* result =
-      PyObject_CallFunction(self->on_access, "sOid", ending.method, handler, ending.status, ending.seconds);
-  if (result == nullptr) {
-    ReportFault("access line");
-    return;
-  }
-  Py_DECREF(result);
+void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) noexcept {
+  self->access_log.Write(
+      {.method = ending.method, .endpoint = handler, .status = ending.status, .seconds = ending.seconds});
 }
 
 // Logs an unhandled exception and counts it. False: it is no error of the server.
@@ -157,10 +150,9 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   Recorder* self = AsRecorder(object);
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(self->segment);
-  Py_VISIT(self->access_levels);
   Py_VISIT(self->is_skipped);
   Py_VISIT(self->on_error);
-  Py_VISIT(self->on_access);
+  if (const int stop = self->access_log.Traverse(visit, arg); stop != 0) return stop;
   return self->routes.Traverse(visit, arg);
 }
 
@@ -174,12 +166,10 @@ void Dealloc(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   PyObject_GC_UnTrack(object);
   self->routes.~RouteSeries();
+  self->access_log.~AccessLog();
   Py_CLEAR(self->segment);
-  Py_CLEAR(self->access_levels);
-  Py_CLEAR(self->info);
   Py_CLEAR(self->is_skipped);
   Py_CLEAR(self->on_error);
-  Py_CLEAR(self->on_access);
   type->tp_free(object);
   Py_DECREF(type);
 }
@@ -234,21 +224,16 @@ PyObject* MakeRecorder(PyObject* segment_object, Segment& segment, const Recorde
     PyErr_SetString(PyExc_ValueError, metrics.error().message.c_str());
     return nullptr;
   }
-  PyObject* info = PyLong_FromLong(20);
-  Recorder* self = info == nullptr ? nullptr : AsRecorder(recorder_type->tp_alloc(recorder_type, 0));
-  if (self == nullptr) {
-    Py_XDECREF(info);
-    return nullptr;
-  }
+  AccessLog access_log(options.access);
+  Recorder* self = AsRecorder(recorder_type->tp_alloc(recorder_type, 0));
+  if (self == nullptr) return nullptr;
   new (&self->metrics) HttpMetrics(metrics.value());
   new (&self->routes) RouteSeries(metrics.value(), options.route_template, options.is_excluded);
+  new (&self->access_log) AccessLog(std::move(access_log));
   self->segment = Py_NewRef(segment_object);
-  self->info = info;
   self->first_error_status = options.count_4xx ? kClientError : kInternalServerError;
-  self->access_levels = Py_NewRef(options.access_levels);
   self->is_skipped = options.is_skipped == Py_None ? nullptr : Py_NewRef(options.is_skipped);
   self->on_error = Py_NewRef(options.on_error);
-  self->on_access = Py_NewRef(options.on_access);
   return reinterpret_cast<PyObject*>(self);
 }
 

@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "metrics/segment.h"
+#include "pyext/access_log.h"
 #include "pyext/http_metrics.h"
 #include "pyext/route_series.h"
 
@@ -18,12 +19,11 @@ struct Recorder;
 struct RecorderOptions {
   HttpMetricsOptions metrics;
   bool count_4xx;            ///< whether statuses from 400 on are counted as errors, not only from 500 on
-  PyObject* access_levels;   ///< the access logger's cache of enabled levels, a dict
   PyObject* route_template;  ///< (scope, root_path: str | None) -> str
   PyObject* is_excluded;     ///< (template: str) -> bool, or None: a route without metrics and access lines
   PyObject* is_skipped;      ///< (path: str) -> bool, or None: the same by raw path
-  PyObject* on_error;   ///< (exception, endpoint, method, status_code, seconds) -> error type: str, or None: no error
-  PyObject* on_access;  ///< (method, endpoint, status_code, seconds) -> None
+  PyObject* on_error;  ///< (exception, endpoint, method, status_code, seconds) -> error type: str, or None: no error
+  AccessLogOptions access;
 };
 
 /// A new reference, or nullptr with a Python error. `segment_object` owns `segment` and is kept alive.

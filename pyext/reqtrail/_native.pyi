@@ -231,11 +231,12 @@ def make_recorder(
     metrics: Sequence[str],
     group_status_codes: bool,
     count_4xx: bool,
-    access_levels: dict[int, bool],
     route_template: Callable[[_Scope, str | None], str],
     is_excluded: Callable[[str], object] | None,
     is_skipped: Callable[[str], object] | None,
     on_error: Callable[[Exception, str, str, int, float], str | None],
+    access_logger: Logger,
+    access_attributes: dict[str, object],
     on_access: Callable[[str, str, int, float], None],
 ) -> Recorder: ...
 def count_captured_error(error_type: str) -> tuple[str, str] | None: ...

@@ -2,32 +2,44 @@
 
 import logging
 import sys
+from typing import Any
 
 from reqtrail.context import get_request_id
 
-_access_logger = logging.getLogger("reqtrail.access")
+access_logger = logging.getLogger("reqtrail.access")
 _error_logger = logging.getLogger("reqtrail.error")
 _SERVER_LOGGERS = ("uvicorn.error", "gunicorn.error", "hypercorn.error")
 _MARK = "_reqtrail_logged"
 _CAPTURED = "_reqtrail_captured"
 
 
-def access_levels() -> dict[int, bool]:
-    """Return the access logger's own memory of which levels are enabled; empty where `logging` keeps none."""
-    levels: dict[int, bool] = getattr(_access_logger, "_cache", {})
-    return levels
+def access_attributes() -> dict[str, Any]:
+    """Return what the records of all access lines have in common, by the names of the attributes."""
+    record = _access_record(())
+    shared = ("name", "msg", "levelname", "levelno", "module", "funcName", "lineno")
+    return {name: getattr(record, name) for name in shared}
 
 
 def log_access(method: str, endpoint: str, status_code: int, seconds: float) -> None:
     """Write the access line of a request that ended; `seconds` is its duration."""
-    if _access_logger.isEnabledFor(logging.INFO):
-        _access_logger.info(
-            "%s %s %d",
-            method,
-            endpoint,
-            status_code,
-            extra={"method": method, "endpoint": endpoint, "status_code": status_code, "duration": seconds},
-        )
+    if access_logger.isEnabledFor(logging.INFO):
+        fields = {"method": method, "endpoint": endpoint, "status_code": status_code, "duration": seconds}
+        access_logger.handle(_access_record((method, endpoint, status_code), fields))
+
+
+def _access_record(args: tuple[object, ...], fields: dict[str, Any] | None = None) -> logging.LogRecord:
+    code = log_access.__code__
+    return access_logger.makeRecord(
+        access_logger.name,
+        logging.INFO,
+        code.co_filename,
+        code.co_firstlineno,
+        "%s %s %d",
+        args,
+        None,
+        code.co_name,
+        fields,
+    )
 
 
 def log_error(error: Exception, endpoint: str, method: str, status_code: int, seconds: float) -> str | None:

@@ -1,0 +1,178 @@
+#include "pyext/access_log.h"
+
+#include <array>
+#include <chrono>
+#include <initializer_list>
+#include <utility>
+
+#include "pyext/instrument_fault.h"
+#include "pyext/json_log_handler.h"
+
+namespace py = pybind11;
+
+namespace reqtrail {
+namespace {
+
+constexpr long kInfo = 20;
+
+/// What is asked of loggers and records. Made once, for the process.
+struct LoggingNames {
+  PyObject* module_dict = nullptr;  ///< of logging
+  PyObject* record_factory = nullptr;
+  PyObject* record_type = nullptr;
+  PyObject* info = nullptr;  ///< logging.INFO
+  PyObject* disabled = nullptr;
+  PyObject* filters = nullptr;
+  PyObject* handlers = nullptr;
+  PyObject* level = nullptr;
+  PyObject* parent = nullptr;
+  PyObject* propagate = nullptr;
+  PyObject* args = nullptr;
+  PyObject* created = nullptr;
+  PyObject* duration = nullptr;
+  PyObject* endpoint = nullptr;
+  PyObject* method = nullptr;
+  PyObject* status_code = nullptr;
+  /// A record passes them on its way from makeRecord() to the handlers. Tools that watch a process replace them.
+  std::array<PyObject*, 3> steps{};
+};
+
+LoggingNames names;
+
+py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
+
+py::object Borrow(PyObject* object) { return py::reinterpret_borrow<py::object>(object); }
+
+/// Empty where there is no such attribute. Leaves no Python error set.
+py::object Attribute(const py::object& object, PyObject* name) {
+  py::object value = Steal(PyObject_GetAttr(object.ptr(), name));
+  if (!value) PyErr_Clear();
+  return value;
+}
+
+bool IsEmptyList(const py::object& list) {
+  return list && PyList_Check(list.ptr()) && PyList_GET_SIZE(list.ptr()) == 0;
+}
+
+/// Whether a record of this logger is what logging alone makes of it, neither replaced nor looked at on its way.
+bool IsPlain(const py::object& logger) {
+  if (PyDict_GetItemWithError(names.module_dict, names.record_factory) != names.record_type) return false;
+  for (PyObject* step : names.steps) {
+    const py::object method = Attribute(logger, step);
+    if (!method || !PyMethod_Check(method.ptr())) return false;
+    PyObject* function = PyMethod_GET_FUNCTION(method.ptr());
+    if (!PyFunction_Check(function) || PyFunction_GET_GLOBALS(function) != names.module_dict) return false;
+  }
+  return Attribute(logger, names.disabled).ptr() == Py_False && IsEmptyList(Attribute(logger, names.filters));
+}
+
+/// Whether `handler` would write a record of level INFO just as it is.
+bool WritesAll(const py::object& handler) {
+  if (!TakesAttributes(handler.ptr()) || !IsEmptyList(Attribute(handler, names.filters))) return false;
+  const py::object level = Attribute(handler, names.level);
+  return level && PyLong_CheckExact(level.ptr()) && PyLong_AsLong(level.ptr()) <= kInfo;
+}
+
+bool SetItem(const py::object& dict, PyObject* name, const py::object& value) {
+  return value && PyDict_SetItem(dict.ptr(), name, value.ptr()) == 0;
+}
+
+double SecondsSinceEpoch() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+AccessLog::AccessLog(const AccessLogOptions& options)
+    : logger_(Borrow(options.logger)), attributes_(Borrow(options.attributes)), write_(Borrow(options.write)) {
+  if (py::object levels = py::getattr(logger_, "_cache", py::none()); PyDict_Check(levels.ptr())) levels_ = levels;
+}
+
+/// The handler that alone gets the logger's records, if it takes attributes; else empty, also where there is none.
+py::object AccessLog::OnlyHandler() const {
+  if (!IsPlain(logger_)) return {};
+  py::object found;
+  for (py::object logger = logger_; logger && !logger.is_none();) {
+    const py::object handlers = Attribute(logger, names.handlers);
+    if (!handlers || !PyList_Check(handlers.ptr())) return {};
+    const Py_ssize_t count = PyList_GET_SIZE(handlers.ptr());
+    if (count > 1 || (count == 1 && found)) return {};
+    if (count == 1) found = Borrow(PyList_GET_ITEM(handlers.ptr(), 0));
+    const py::object propagate = Attribute(logger, names.propagate);
+    if (!propagate || !PyBool_Check(propagate.ptr())) return {};
+    if (propagate.ptr() == Py_False) break;
+    logger = Attribute(logger, names.parent);
+  }
+  return found && WritesAll(found) ? found : py::object();
+}
+
+/// Empty with a Python error set.
+py::object AccessLog::AttributesOf(const AccessLine& line) const {
+  py::object attributes = Steal(PyDict_Copy(attributes_.ptr()));
+  const py::object method = Steal(PyUnicode_FromString(line.method));
+  const py::object status_code = Steal(PyLong_FromLong(line.status));
+  if (!attributes || !method || !status_code) return {};
+  const py::object endpoint = Borrow(line.endpoint);
+  const bool set =
+      SetItem(attributes, names.args, Steal(PyTuple_Pack(3, method.ptr(), endpoint.ptr(), status_code.ptr()))) &&
+      SetItem(attributes, names.created, Steal(PyFloat_FromDouble(SecondsSinceEpoch()))) &&
+      SetItem(attributes, names.method, method) && SetItem(attributes, names.endpoint, endpoint) &&
+      SetItem(attributes, names.status_code, status_code) &&
+      SetItem(attributes, names.duration, Steal(PyFloat_FromDouble(line.seconds)));
+  return set ? attributes : py::object();
+}
+
+/// False with a Python error set.
+bool AccessLog::WriteThrough(const AccessLine& line) const {
+  PyObject* enabled = levels_ ? PyDict_GetItemWithError(levels_.ptr(), names.info) : nullptr;
+  if (enabled == Py_False) return true;
+  if (enabled == Py_True) {
+    if (const py::object handler = OnlyHandler()) {
+      const py::object attributes = AttributesOf(line);
+      return attributes && WriteAttributes(handler.ptr(), attributes.ptr());
+    }
+  }
+  return bool(
+      Steal(PyObject_CallFunction(write_.ptr(), "sOid", line.method, line.endpoint, line.status, line.seconds)));
+}
+
+void AccessLog::Write(const AccessLine& line) noexcept {
+  if (!WriteThrough(line)) ReportFault("access line");
+}
+
+int AccessLog::Traverse(visitproc visit, void* arg) noexcept {
+  for (const py::object* held : {&logger_, &levels_, &attributes_, &write_}) Py_VISIT(held->ptr());
+  return 0;
+}
+
+bool InitAccessLog() {
+  const py::object logging = Steal(PyImport_ImportModule("logging"));
+  if (!logging) return false;
+  names.module_dict = Py_NewRef(PyModule_GetDict(logging.ptr()));
+  names.record_type = PyObject_GetAttrString(logging.ptr(), "LogRecord");
+  names.info = PyLong_FromLong(kInfo);
+  bool ready = names.record_type != nullptr && names.info != nullptr;
+  const auto intern = [&](PyObject*& name, const char* text) {
+    name = PyUnicode_InternFromString(text);
+    ready = ready && name != nullptr;
+  };
+  intern(names.record_factory, "_logRecordFactory");
+  intern(names.disabled, "disabled");
+  intern(names.filters, "filters");
+  intern(names.handlers, "handlers");
+  intern(names.level, "level");
+  intern(names.parent, "parent");
+  intern(names.propagate, "propagate");
+  intern(names.args, "args");
+  intern(names.created, "created");
+  intern(names.duration, "duration");
+  intern(names.endpoint, "endpoint");
+  intern(names.method, "method");
+  intern(names.status_code, "status_code");
+  intern(names.steps[0], "makeRecord");
+  intern(names.steps[1], "handle");
+  intern(names.steps[2], "callHandlers");
+  return ready;
+}
+
+}  // namespace reqtrail
