@@ -108,7 +108,7 @@ py::object AccessLog::OnlyHandler() const {
 
 /// Empty with a Python error set.
 py::object AccessLog::AttributesOf(const AccessLine& line) const {
-  py::object attributes = Steal(PyDict_Copy(attributes_.ptr()));
+  const py::object attributes = Steal(PyDict_Copy(attributes_.ptr()));
   const py::object method = Steal(PyUnicode_FromString(line.method));
   const py::object status_code = Steal(PyLong_FromLong(line.status));
   if (!attributes || !method || !status_code) return {};
@@ -132,8 +132,9 @@ bool AccessLog::WriteThrough(const AccessLine& line) const {
       return attributes && WriteAttributes(handler.ptr(), attributes.ptr());
     }
   }
-  return bool(
-      Steal(PyObject_CallFunction(write_.ptr(), "sOid", line.method, line.endpoint, line.status, line.seconds)));
+  const py::object done =
+      Steal(PyObject_CallFunction(write_.ptr(), "sOid", line.method, line.endpoint, line.status, line.seconds));
+  return done.ptr() != nullptr;
 }
 
 void AccessLog::Write(const AccessLine& line) noexcept {

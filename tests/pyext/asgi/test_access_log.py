@@ -251,6 +251,14 @@ def test_whoever_looks_at_records_gets_to_see_them(client: TestClient, log: Log,
     assert [line["message"] for line in log()] == ["GET /items/{number} 200"] * 3
 
 
+def test_a_second_handler_of_ours_gets_its_line_too(client: TestClient, path: Path, log: Log) -> None:
+    for logger in (ACCESS, _parent()):
+        logger.addHandler(second := JSONHandler(path))
+        _request(client)
+        logger.removeHandler(second)
+        assert len(log()) == 2
+
+
 def test_levels_count_at_once(client: TestClient, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     (handler,) = ACCESS.handlers
     _request(client)
