@@ -65,10 +65,7 @@ bool TakeGiven(const IdPolicy& policy, std::string_view id, PyObject* value, Tak
 
 // The traceparent and, unless there is an id already, its trace id. False with an error.
 bool TakeTrace(const IdPolicy& policy, const Traceparent& trace, TakenId* taken) noexcept {
-  // As version 00, in which it was read: what a later one may have behind the flags is not known to be harmless.
-  std::array<char, kTraceparentBytes> text{};
-  std::memcpy(text.data(), trace.trace_id.data() - 3, text.size());
-  text[0] = text[1] = '0';
+  const std::array<char, kTraceparentBytes> text = AsVersion0(trace);
   taken->traceparent = AsciiText({text.data(), text.size()});
   if (taken->traceparent == nullptr) return false;
   if (taken->text != nullptr) return true;

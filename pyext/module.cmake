@@ -40,7 +40,8 @@ pybind11_add_module(_native
   worker_hooks/task_hooks.cpp
   worker_hooks/task_metrics.cpp
   worker_hooks/task_names.cpp
-  worker_hooks/task_request_id.cpp)
+  worker_hooks/task_request_id.cpp
+  worker_hooks/task_traceparent.cpp)
 target_link_libraries(_native PRIVATE reqtrail_metrics reqtrail_log_sinks)
 target_compile_definitions(_native PRIVATE REQTRAIL_VERSION="${REQTRAIL_VERSION}")
 # CPython's own macros (Py_RETURN_NONE, slot tables) convert between function pointers and void *.

@@ -54,6 +54,7 @@ PYBIND11_MODULE(_native_of_main, m) {
   if (!reqtrail::AddRequestIdText(m.ptr())) throw py::error_already_set();
   reqtrail::BindMetrics(m);
   const reqtrail::TaskHooksHost host = {.request_id_var = reqtrail::RequestIdVar(),
+                                        .traceparent_var = reqtrail::TraceparentVar(),
                                         .segment_of = &reqtrail::SegmentOf,
                                         .report_fault = &reqtrail::ReportFault};
   if (!reqtrail::AddTaskHooks(m.ptr(), host)) throw py::error_already_set();

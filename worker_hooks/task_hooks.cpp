@@ -15,6 +15,7 @@
 #include "worker_hooks/task_names.h"
 #include "worker_hooks/task_request.h"
 #include "worker_hooks/task_request_id.h"
+#include "worker_hooks/task_traceparent.h"
 
 namespace reqtrail {
 namespace {
@@ -191,7 +192,7 @@ class Named {
 
 void Publish(TaskHooks* /*self*/, const Named& named) noexcept {
   PyObject* headers = named.Get(TaskName().headers);
-  const bool is_injected = InjectRequestId(headers);
+  const bool is_injected = InjectRequestId(headers) && InjectTraceparent(headers);
   const Owned now(is_injected ? PyFloat_FromDouble(UnixSeconds()) : nullptr);
   if (!now || PyDict_SetItem(headers, TaskName().published_at, now.get()) < 0) the_host.report_fault("celery publish");
 }
@@ -388,6 +389,7 @@ bool AddType(PyObject* module) {
 
 bool AddTaskHooks(PyObject* module, const TaskHooksHost& host) {
   the_host = host;
+  InitTaskTraceparent(host.traceparent_var);
   debug_level = PyLong_FromLong(10);
   info_level = PyLong_FromLong(20);
   return debug_level != nullptr && info_level != nullptr && AddTaskRequestId(module, host.request_id_var) &&

@@ -9,6 +9,7 @@ namespace reqtrail {
 /// What the hooks need of the module that they are part of.
 struct TaskHooksHost {
   PyObject* request_id_var;                  ///< the ContextVar of the current request id; lives as long as the process
+  PyObject* traceparent_var;                 ///< the same of the current traceparent
   Segment* (*segment_of)(PyObject* object);  ///< of a `reqtrail._native.Segment`; nullptr with TypeError set
   void (*report_fault)(const char* where) noexcept;  ///< takes the current Python error
 };

@@ -34,6 +34,7 @@ bool InitTaskNames() {
       {&names.state, "state"},
       {&names.task, "task"},
       {&names.task_id, "task_id"},
+      {&names.traceparent, "traceparent"},
   };
   return std::ranges::all_of(table, [](const auto& entry) {
     *entry.first = PyUnicode_InternFromString(entry.second);

@@ -29,6 +29,7 @@ struct TaskNames {
   PyObject* state;
   PyObject* task;
   PyObject* task_id;
+  PyObject* traceparent;  ///< the header of W3C Trace Context
 };
 
 /// Called once, by the module's initialiser. False with a Python error set when there is no memory.

@@ -5,12 +5,23 @@
 
 #include "core/id_generator.h"
 #include "core/request_id.h"
+#include "worker_hooks/context_value.h"
+#include "worker_hooks/task_traceparent.h"
 
 namespace reqtrail {
 namespace {
 
 PyObject* request_id_var = nullptr;
-PyObject* run_var = nullptr;  // the innermost running task: (the one around it or None, token, began, context)
+PyObject* run_var = nullptr;  // the innermost running task: a tuple of RunField
+
+/// What is noted of a running task.
+enum RunField : unsigned char {
+  kAround,   ///< the note of the task that it runs in, or None
+  kIdToken,  ///< of request_id_var
+  kTrace,    ///< of EnterTrace
+  kBegan,    ///< MonotonicSeconds
+  kContext,  ///< its celery.app.task.Context
+};
 
 bool IsUsable(PyObject* id) noexcept { return IsRequestId(TextOf(id)); }
 
@@ -29,21 +40,14 @@ Owned IdOfMessage(const TaskRequest& request) noexcept {
 }
 
 Owned IdOfTask(const TaskRequest& request) noexcept {
-  Owned id = request.IsEager() ? CurrentId() : Owned();
-  if (!id) id = IdOfMessage(request);
+  Owned id = IdOfMessage(request);
+  if (!id) id = TraceIdOf(request.Header(TaskName().traceparent));
   if (!id) id = IfUsable(request.Field(TaskName().root_id));
   return id ? std::move(id) : NewId();
 }
 
 double MonotonicSeconds() noexcept {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// The value of a ContextVar, or none.
-Owned ValueOf(PyObject* var) noexcept {
-  PyObject* value = nullptr;
-  if (PyContextVar_Get(var, nullptr, &value) < 0) PyErr_Clear();
-  return Owned(value);
 }
 
 /// The innermost running task's note, or none.
@@ -69,6 +73,7 @@ bool InjectRequestId(PyObject* headers) {
   }
   Owned id = CurrentId();
   if (!id) id = IfUsable(ItemOf(headers, TaskName().request_id));
+  if (!id) id = TraceIdOf(ItemOf(headers, TaskName().traceparent));
   if (!id) id = IfUsable(ItemOf(headers, TaskName().root_id));
   if (!id) id = NewId();
   return id && PyDict_SetItem(headers, TaskName().request_id, id.get()) == 0;
@@ -77,11 +82,16 @@ bool InjectRequestId(PyObject* headers) {
 std::optional<bool> EnterTask(PyObject* context) {
   const TaskRequest request(context);
   if (!request) return std::nullopt;
-  const Owned id = IdOfTask(request);
+  Owned id = request.IsEager() ? CurrentId() : Owned();
+  const bool is_of_caller = static_cast<bool>(id);
+  if (!id) id = IdOfTask(request);
   const Owned token(id ? PyContextVar_Set(request_id_var, id.get()) : nullptr);
   if (!token) return std::nullopt;
+  const Owned trace = is_of_caller ? Owned(Py_NewRef(Py_None)) : EnterTrace(request);
+  if (!trace) return std::nullopt;
   const Owned outer = Run();
-  const Owned run(Py_BuildValue("(OOdO)", outer ? outer.get() : Py_None, token.get(), MonotonicSeconds(), context));
+  const Owned run(
+      Py_BuildValue("(OOOdO)", outer ? outer.get() : Py_None, token.get(), trace.get(), MonotonicSeconds(), context));
   const Owned run_token(run ? PyContextVar_Set(run_var, run.get()) : nullptr);
   if (!run_token) return std::nullopt;
   PyObject* came = request.Header(TaskName().request_id);
@@ -91,18 +101,19 @@ std::optional<bool> EnterTask(PyObject* context) {
 std::optional<RunningTask> FindRunningTask(PyObject* task_id) noexcept {
   const Owned run = Run();
   if (!run) return std::nullopt;
-  TaskRequest request(PyTuple_GET_ITEM(run.get(), 3));
+  TaskRequest request(PyTuple_GET_ITEM(run.get(), kContext));
   if (!request) PyErr_Clear();
   if (!request || !SameText(request.Field(TaskName().id), task_id)) return std::nullopt;
-  const double seconds = MonotonicSeconds() - PyFloat_AsDouble(PyTuple_GET_ITEM(run.get(), 2));
+  const double seconds = MonotonicSeconds() - PyFloat_AsDouble(PyTuple_GET_ITEM(run.get(), kBegan));
   return RunningTask{.request = std::move(request), .seconds = seconds};
 }
 
 bool LeaveTask() {
   const Owned run = Run();
   if (!run) return true;
-  const Owned outer_token(PyContextVar_Set(run_var, PyTuple_GET_ITEM(run.get(), 0)));
-  return outer_token && PyContextVar_Reset(request_id_var, PyTuple_GET_ITEM(run.get(), 1)) == 0;
+  const Owned outer_token(PyContextVar_Set(run_var, PyTuple_GET_ITEM(run.get(), kAround)));
+  return outer_token && LeaveTrace(PyTuple_GET_ITEM(run.get(), kTrace)) &&
+         PyContextVar_Reset(request_id_var, PyTuple_GET_ITEM(run.get(), kIdToken)) == 0;
 }
 
 namespace {
@@ -130,9 +141,10 @@ PyObject* LeaveFunction(PyObject* /*self*/, PyObject* /*none*/) {
 
 PyMethodDef functions[] = {
     {"inject_request_id", InjectFunction, METH_O, "Put the current request id into the headers of a message."},
-    {"enter_task", EnterFunction, METH_O, "Make the request id of a task the current one, and start its clock."},
+    {"enter_task", EnterFunction, METH_O,
+     "Make the request id and the traceparent of a task the current ones, and start its clock."},
     {"task_seconds", SecondsFunction, METH_O, "Seconds since enter_task, of the running task with this id."},
-    {"leave_task", LeaveFunction, METH_NOARGS, "Put the request id back that was current before enter_task."},
+    {"leave_task", LeaveFunction, METH_NOARGS, "Put back what was current before enter_task."},
     {}};
 
 }  // namespace

@@ -11,14 +11,15 @@
 namespace reqtrail {
 
 /// Before a publish: puts the current request id into the headers of the message, over any that is there. Outside of a
-/// request a valid id in the headers stays, else the task's root id is the request id, else a new one. So the headers
-/// of a task always have exactly one, and never grow. False with a Python error set.
+/// request a valid id in the headers stays, else the trace id of a traceparent there is the request id, else the task's
+/// root id, else a new one. So the headers of a task always have exactly one, and never grow. False with a Python error
+/// set.
 [[nodiscard]] bool InjectRequestId(PyObject* headers);
 
-/// Before a task runs: makes the id in its headers the current one, and starts its clock. The broker is not trusted: an
-/// id that is none is replaced by the root id or a new one. A task that its caller runs in place (eager) works for the
-/// caller's request, if there is one. `context` is its celery.app.task.Context. Returns whether the message came with
-/// an id that is none; nothing with a Python error set.
+/// Before a task runs: makes the id in its headers and the traceparent there the current ones, and starts its clock.
+/// The broker is not trusted: an id that is none is replaced by the trace id, else the root id, else a new one. A task
+/// that its caller runs in place (eager) works for the caller's request, if there is one. `context` is its
+/// celery.app.task.Context. Returns whether the message came with an id that is none; nothing with a Python error set.
 [[nodiscard]] std::optional<bool> EnterTask(PyObject* context);
 
 /// A task between EnterTask and LeaveTask, the innermost one in this Python context (tasks nest, threads run several).
@@ -30,7 +31,7 @@ struct RunningTask {
 /// Nothing outside of a task, and where the innermost one has another id than `task_id`. Sets no error.
 [[nodiscard]] std::optional<RunningTask> FindRunningTask(PyObject* task_id) noexcept;
 
-/// After a task: puts back the id that was current before the innermost EnterTask. False with a Python error set.
+/// After a task: puts back what was current before the innermost EnterTask. False with a Python error set.
 [[nodiscard]] bool LeaveTask();
 
 /// The current request id, or none if it is not one that may be shown.

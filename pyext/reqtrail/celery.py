@@ -35,7 +35,8 @@ def install(
 ) -> None:
     """Let tasks work for the request that published them, and count them.
 
-    Every task published in this process carries the header `request_id`. In a worker it is the current id while the
+    Every task published in this process carries the header `request_id`, and the `traceparent` that its request came
+    with, unless there is one already. In a worker it is the current id while the
     task runs, and each task that ends writes one line to the logger `reqtrail.task`, with its name, id, state, duration
     (seconds) and, when it failed, the traceback; Celery's own lines about the same end are dropped. A task published
     outside of a request works for a request named like its root task. Calling it again changes nothing; with

@@ -13,7 +13,9 @@ def get_request_id() -> str | None:
 
 
 def get_traceparent() -> str | None:
-    """Return the W3C traceparent that the request came with, to be passed on, or None without one.
+    """Return the W3C traceparent that the request, or the message of the task, came with; None without one.
+
+    It is for you to pass on to other services; tasks that are published get it by themselves.
 
     It is 55 characters of version 00, as it came. That of a later version is passed on as one of version 00.
     """

@@ -49,6 +49,14 @@ TEST(Traceparent, OfALaterVersionMayGoOn) {
   EXPECT_FALSE(ParseTraceparent(text + "0"));
 }
 
+TEST(Traceparent, OfALaterVersionIsOneOfVersion0ByItsFirstPart) {
+  std::string text(kGood);
+  text.replace(0, 2, "cc");
+  text += "-what-the-future-holds";
+  const auto known = AsVersion0(Parsed(text));
+  EXPECT_EQ(std::string_view(known.data(), known.size()), kGood);
+}
+
 TEST(Traceparent, OfVersionFfIsNone) {
   std::string text(kGood);
   text.replace(0, 2, "ff");

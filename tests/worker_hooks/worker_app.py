@@ -41,6 +41,7 @@ def seen(task: Any) -> dict[str, Any]:
     return {
         "current": reqtrail.get_request_id(),
         "header": task.request.get("request_id"),
+        "traceparent": reqtrail.get_traceparent(),
         "retries": task.request.retries,
         "headers": task.request.headers,
     }
