@@ -1,18 +1,15 @@
 #include "metrics/http_server.h"
 
-#include <arpa/inet.h>
 #include <civetweb.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <charconv>
+#include <chrono>
 #include <exception>
-#include <filesystem>
+#include <future>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -20,19 +17,24 @@
 #include "metrics/accept.h"
 #include "metrics/exposition.h"
 #include "metrics/gzip.h"
+#include "metrics/listening_socket.h"
 
 namespace reqtrail {
 namespace {
 
 constexpr const char* kPatienceMs = "5000";  // a client that says nothing must not keep a thread for long
-constexpr int kBacklog = 16;                 // clients that wait in the kernel; more are not let in
+constexpr auto kStartPatience = std::chrono::seconds(10);
 constexpr int kHandled = 1;
 
 // What civetweb says while it starts, which it does in the thread that starts it.
 thread_local std::string last_log_line;
 
 int KeepLogLine(const mg_connection* /*connection*/, const char* message) {
-  last_log_line = message;
+  try {
+    last_log_line = message;
+  } catch (const std::exception&) {  // no memory: civetweb is C and knows no exceptions
+    last_log_line.clear();
+  }
   return kHandled;
 }
 
@@ -76,55 +78,6 @@ int Send(mg_connection* connection, std::string_view status, std::string_view he
   return kHandled;
 }
 
-MetricsError CannotListen(const HttpServerOptions& options, int os_error) {
-  const std::string where = options.address + " port " + std::to_string(options.port);
-  return SystemError("cannot serve metrics at " + where, os_error);
-}
-
-Result<UniqueFd> Listen(const HttpServerOptions& options) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(options.address.c_str(), std::to_string(options.port).c_str(), &hints, &found) != 0) {
-    return CannotListen(options, EADDRNOTAVAIL);
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> address(found, &::freeaddrinfo);
-  UniqueFd fd(::socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const int on = 1;
-  if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-      ::bind(fd.get(), address->ai_addr, address->ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
-    return CannotListen(options, errno);
-  }
-  return fd;
-}
-
-// The port of a listening socket of this process; 0: it is none.
-std::uint16_t ListeningPort(int fd) noexcept {
-  int is_listening = 0;
-  socklen_t size = sizeof(is_listening);
-  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) != 0 || is_listening == 0) return 0;
-  sockaddr_storage address{};
-  size = sizeof(address);
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
-  return address.ss_family == AF_INET6 ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port) : 0;
-}
-
-// The listening socket of this process at `port`, other than `but`; -1: there is none.
-int FindListening(std::uint16_t port, int but) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry("/proc/self/fd", error);
-       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename();
-    int fd = -1;
-    (void)std::from_chars(name.data(), name.data() + name.size(), fd);
-    if (fd != but && ListeningPort(fd) == port) return fd;
-  }
-  return -1;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(Segment& segment, ServiceProcesses* processes,
@@ -132,7 +85,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(Segment& segment, ServiceP
   static std::once_flag initialized;
   std::call_once(initialized, [] { ::mg_init_library(0); });
 
-  Result<UniqueFd> listening = Listen(options);
+  Result<UniqueFd> listening = ListenAt(options.address, options.port);
   if (!listening.ok()) return listening.error();
   std::unique_ptr<HttpServer> server(new HttpServer(segment, processes, std::move(listening).value()));
   const std::string threads = std::to_string(options.threads);
@@ -145,11 +98,20 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(Segment& segment, ServiceP
   callbacks.log_message = &KeepLogLine;
   last_log_line.clear();
   server->context_ = ::mg_start(&callbacks, server.get(), const_cast<const char**>(settings.data()));
-  if (server->context_ != nullptr) server->socket_ = server->taken_over_.get_future().get();
-  if (server->socket_ >= 0) return server;
-  return MetricsError{.fault = MetricsFault::kSystem,
-                      .os_error = EAGAIN,
-                      .message = "cannot start the threads that serve metrics: " + last_log_line};
+  if (server->context_ == nullptr) {
+    return MetricsError{.fault = MetricsFault::kSystem,
+                        .os_error = EAGAIN,
+                        .message = "cannot start the threads that serve metrics: " + last_log_line};
+  }
+  std::future<int> taken_over = server->taken_over_.get_future();
+  if (taken_over.wait_for(kStartPatience) != std::future_status::ready && !server->is_decided_.exchange(true)) {
+    server->listening_ = UniqueFd();
+    [[maybe_unused]] const HttpServer* left_behind = server.release();  // its threads may come to it at any time
+    return SystemError("cannot start the thread that serves metrics", ETIMEDOUT);
+  }
+  server->socket_ = taken_over.get();
+  if (server->socket_ < 0) return SystemError("cannot take over the socket that serves metrics", -server->socket_);
+  return server;
 }
 
 HttpServer::HttpServer(Segment& segment, ServiceProcesses* processes, UniqueFd listening) noexcept
@@ -160,7 +122,7 @@ HttpServer::HttpServer(Segment& segment, ServiceProcesses* processes, UniqueFd l
 
 HttpServer::~HttpServer() {
   if (context_ == nullptr) return;
-  ::shutdown(socket_, SHUT_RDWR);  // or it would look for the end every two seconds only
+  if (socket_ >= 0) ::shutdown(socket_, SHUT_RDWR);  // or it would look for the end every two seconds only
   ::mg_stop(context_);
 }
 
@@ -174,11 +136,15 @@ void* HttpServer::BeginThread(const mg_context* context, int thread_type) {
   constexpr int kListener = 0;
   if (thread_type != kListener) return nullptr;
   auto& server = *static_cast<HttpServer*>(::mg_get_user_data(context));
+  // Start has given up, and the segment may be gone. Only a thread that stays here cannot answer anybody.
+  while (server.is_decided_.exchange(true)) ::pause();
+  int taken_over = -1;
   try {
-    server.taken_over_.set_value(server.TakeOver(context));
+    taken_over = server.TakeOver(context);
   } catch (const std::exception&) {  // no memory: civetweb is C and knows no exceptions
-    server.taken_over_.set_value(-1);
+    taken_over = -ENOMEM;
   }
+  server.taken_over_.set_value(taken_over);
   return nullptr;
 }
 
@@ -188,8 +154,9 @@ int HttpServer::TakeOver(const mg_context* context) {
   std::array<mg_server_port, 1> ports{};
   ::mg_get_server_ports(context, static_cast<int>(ports.size()), ports.data());
   const UniqueFd ours = std::exchange(listening_, UniqueFd());
-  const int theirs = FindListening(static_cast<std::uint16_t>(ports[0].port), ours.get());
-  return theirs < 0 ? theirs : ::dup3(ours.get(), theirs, O_CLOEXEC);
+  const int theirs = FindLoopbackListener(static_cast<std::uint16_t>(ports[0].port));
+  if (theirs < 0) return theirs;
+  return ::dup3(ours.get(), theirs, O_CLOEXEC) < 0 ? -errno : theirs;
 }
 
 // Called before civetweb looks for files, so that nothing but this answers.
@@ -197,7 +164,10 @@ int HttpServer::Answer(mg_connection* connection) {
   try {
     return AnswerOrThrow(connection);
   } catch (const std::exception&) {  // no memory: civetweb is C and knows no exceptions
-    return Send(connection, "500 Internal Server Error", "Content-Length: 0\r\n", "");
+    constexpr std::string_view kSorry =
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    ::mg_write(connection, kSorry.data(), kSorry.size());
+    return kHandled;
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <future>
 #include <memory>
@@ -29,8 +30,8 @@ struct HttpServerOptions {
 /// The segment and the processes must outlive it. The destructor ends it, and waits for requests in progress.
 class HttpServer {
  public:
-  /// `processes` as in ExpositionRequest. kSystem, with its errno (EADDRINUSE for a port that is taken), when it cannot
-  /// listen there.
+  /// `processes` as in ExpositionRequest. kSystem, with its errno, when it cannot listen there (EADDRINUSE for a port
+  /// that is taken) or the threads do not start; ETIMEDOUT: not within ten seconds, and they are left to themselves.
   static Result<std::unique_ptr<HttpServer>> Start(Segment& segment, ServiceProcesses* processes,
                                                    const HttpServerOptions& options);
 
@@ -56,9 +57,10 @@ class HttpServer {
   ServiceProcesses* processes_;
   mg_context* context_ = nullptr;
   std::uint16_t port_;
-  UniqueFd listening_;            ///< until civetweb listens there
-  std::promise<int> taken_over_;  ///< civetweb's listening socket; -1: it could not be found
-  int socket_ = -1;               ///< the same
+  UniqueFd listening_;                    ///< until civetweb listens there
+  std::atomic<bool> is_decided_ = false;  ///< the listening thread takes over, or Start has given up: who is first
+  std::promise<int> taken_over_;          ///< civetweb's listening socket, or an errno with its sign changed
+  int socket_ = -1;                       ///< the same
 };
 
 }  // namespace reqtrail
