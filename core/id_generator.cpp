@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kUuidBytes = 16;
 // One system call for 64 ids, and little enough to throw away after a fork. It asks for a key only, which is expanded
-// here and forgotten: to have the kernel make all bytes takes twice as long.
+// here: to have the kernel make all bytes takes twice as long.
 constexpr std::size_t kBlockBytes = 64 * kUuidBytes;
 
 std::atomic<unsigned> fork_generation{0};
@@ -43,7 +43,6 @@ void Refill() noexcept {
     if (errno != EINTR) std::abort();
   }
   FillChaCha20(key, block.words);
-  explicit_bzero(key.data(), sizeof key);
   block.used = 0;
   block.generation = fork_generation.load(std::memory_order_relaxed);
 }

@@ -120,7 +120,9 @@ bool WriteAll(SharedState* state, File* file) {
   return written && writer.End();
 }
 
-// An immediate shutdown ends with code 0 as well, but with backends that were cut off in the middle of their writing.
+// An immediate shutdown ends with code 0 as well, but with backends that were cut off in the middle of their writing. A
+// control file that cannot be read is an ERROR, which the end of a process makes a FATAL: then nothing is saved, and
+// the postmaster, whose work is done, exits with status 1.
 bool StoppedInGoodOrder(int code) {
   if (code != 0) return false;
   bool is_valid = false;

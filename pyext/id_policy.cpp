@@ -7,6 +7,7 @@
 #include "core/id_generator.h"
 #include "core/incoming_id.h"
 #include "core/request_id.h"
+#include "pyext/ascii_text.h"
 #include "pyext/asgi_names.h"
 #include "pyext/instrument_fault.h"
 #include "pyext/request_headers.h"
@@ -127,8 +128,7 @@ void TakeMade(PyObject* made, const char* where, TakenId* taken) noexcept {
     PyErr_Format(PyExc_TypeError, "it must return a request id as a str of ASCII characters, not %.100s",
                  Py_TYPE(made)->tp_name);
   } else if (made != nullptr) {
-    const std::string_view id(reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(made)),
-                              static_cast<std::size_t>(PyUnicode_GET_LENGTH(made)));
+    const std::string_view id = AsciiView(made);
     const RequestIdFault fault = CheckRequestId(id);
     if (fault != RequestIdFault::kNone) {
       PyErr_Format(PyExc_ValueError, "it returned what is no request id: %s", Describe(fault));

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "metrics/names.h"
+#include "pyext/ascii_text.h"
 
 namespace reqtrail {
 namespace {
@@ -62,11 +63,8 @@ void SetExemplarTooLong(PyObject* dict) {
 }  // namespace
 
 std::optional<std::string_view> Utf8Of(PyObject* text) {
+  if (PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text)) return AsciiView(text);  // without a call
   Py_ssize_t size = 0;
-  if (PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text)) {  // without a call
-    return std::string_view(static_cast<const char*>(PyUnicode_DATA(text)),
-                            static_cast<std::size_t>(PyUnicode_GET_LENGTH(text)));
-  }
   const char* data = PyUnicode_AsUTF8AndSize(text, &size);
   if (data == nullptr) return std::nullopt;
   return std::string_view(data, static_cast<std::size_t>(size));

@@ -6,16 +6,13 @@
 #include <string_view>
 
 #include "core/request_id.h"
+#include "pyext/ascii_text.h"
 #include "pyext/request_context.h"
 
 namespace reqtrail {
 namespace {
 
 bool IsAscii(PyObject* object) { return PyUnicode_Check(object) && PyUnicode_IS_ASCII(object); }
-
-std::string_view AsciiOf(PyObject* text) {
-  return {static_cast<const char*>(PyUnicode_DATA(text)), static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))};
-}
 
 PyObject* Joined(std::string_view front, std::string_view id, std::string_view back) {
   PyObject* text = PyUnicode_New(static_cast<Py_ssize_t>(front.size() + id.size() + back.size()), 127);
@@ -35,8 +32,9 @@ PyObject* RequestIdBetween(PyObject* /*module*/, PyObject* const* args, Py_ssize
   }
   PyObject* id = CurrentRequestId();
   if (id == nullptr) Py_RETURN_NONE;
-  PyObject* text = IsAscii(id) && IsRequestId(AsciiOf(id)) ? Joined(AsciiOf(args[0]), AsciiOf(id), AsciiOf(args[1]))
-                                                           : Py_NewRef(Py_None);
+  PyObject* text = IsAscii(id) && IsRequestId(AsciiView(id))
+                       ? Joined(AsciiView(args[0]), AsciiView(id), AsciiView(args[1]))
+                       : Py_NewRef(Py_None);
   Py_DECREF(id);
   return text;
 }

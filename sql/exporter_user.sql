@@ -46,7 +46,10 @@ COMMENT ON SCHEMA reqtrail IS 'what the dashboards need and the system views do 
 GRANT USAGE ON SCHEMA reqtrail TO exporter_user;
 
 -- pg_stats shows a role only the tables that it may read. This view shows of all tables how wide their rows are, and no
--- value out of them.
+-- value out of them. One statement, which locks it: psql commits each by itself, and the owner of a view of that name
+-- could put another query into it before it changes hands.
+DO $$
+BEGIN
 CREATE OR REPLACE VIEW reqtrail.table_bloat AS
 WITH measured AS (
     SELECT
@@ -81,6 +84,8 @@ SELECT
     coalesce((size - needed) / nullif(size, 0), 0) AS bloat_ratio
 FROM needed;
 ALTER VIEW reqtrail.table_bloat OWNER TO CURRENT_USER;
+END
+$$;
 COMMENT ON VIEW reqtrail.table_bloat IS
     'an estimate, from the statistics of ANALYZE, of the space in each table that its live rows do not need';
 COMMENT ON COLUMN reqtrail.table_bloat.schema IS 'name of the schema';

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -12,8 +14,9 @@ from alembic.operations import Operations
 from sqlalchemy import create_engine
 
 from devstack.postgres import Postgres
-from devstack.postgres_tree import REPOSITORY
+from devstack.postgres_tree import REPOSITORY, bindir
 from tests.monitoring.dashboards.watched_application import EXPORTER_USER_SQL, SETTINGS
+from tests.waiting import wait_for
 
 DOCUMENT = (REPOSITORY / "docs" / "monitoring.md").read_text()
 DATABASE = "shop"
@@ -68,6 +71,56 @@ def test_its_schema_and_view_belong_to_the_administrator_whoever_made_them(serve
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 squatter.execute(change)
         assert admin.execute("SELECT count(*) FROM reqtrail.table_bloat").fetchone() is not None
+
+
+def test_the_owner_of_a_view_of_that_name_cannot_put_a_query_into_it_before_it_changes_hands(server: Postgres) -> None:
+    database = "raced"
+    view = "CREATE OR REPLACE VIEW reqtrail.table_bloat AS SELECT {}::name AS schema, NULL::name AS table,"
+    view += " 0::bigint AS size, 0::bigint AS bloat, 0::float8 AS bloat_ratio"
+    with server.connect() as admin:
+        admin.execute(f"CREATE DATABASE {database}")
+        admin.execute("CREATE ROLE racer LOGIN")
+        admin.execute(f"GRANT CREATE ON DATABASE {database} TO racer")
+
+    def waiting_for_a_lock(sessions: int) -> bool:
+        with server.connect() as admin:
+            ((found,),) = admin.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s", (database,)
+            ).fetchall()
+        return bool(found == sessions)
+
+    def replace() -> None:
+        with server.connect(database, "racer") as racer:
+            racer.execute(view.format("'theirs'").encode())
+
+    def run_script() -> None:
+        psql: list[str | Path] = [
+            bindir() / "psql",
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(server.port),
+        ]
+        subprocess.run([*psql, "-U", "postgres", "-f", EXPORTER_USER_SQL, database], check=True, timeout=60)
+
+    with server.connect(database, "racer", autocommit=False) as owner, ThreadPoolExecutor() as threads:
+        owner.execute("CREATE SCHEMA reqtrail")
+        owner.execute("GRANT ALL ON SCHEMA reqtrail TO PUBLIC")
+        owner.execute(view.format("NULL").encode())
+        owner.commit()
+        owner.execute(view.format("NULL").encode())  # and holds its lock
+        script = threads.submit(run_script)
+        wait_for(lambda: waiting_for_a_lock(1))
+        replaced = threads.submit(replace)
+        wait_for(lambda: waiting_for_a_lock(2))
+        owner.commit()
+        script.result()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            replaced.result()
 
 
 def test_it_sees_texts_of_statements_of_everybody(
