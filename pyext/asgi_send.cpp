@@ -42,19 +42,8 @@ void NoteStart(Exchange* self, PyObject* message) noexcept {
   if (IsErrorStatus(self->middleware->recorder, self->status)) NoteHandledError(self);
 }
 
-// A dict that the application made in the very call of send() is on the interpreter's stack and nowhere else: with the
-// call it ends. Whoever passes arguments from a tuple, which may be seen, does not set the flag.
-MessageOwner OwnerOf(PyObject* message, [[maybe_unused]] std::size_t nargsf) noexcept {
-#if PY_VERSION_HEX >= 0x030E0000
-  const bool is_temporary = PyUnstable_Object_IsUniqueReferencedTemporary(message) != 0;  // a variable may borrow it
-#else
-  const bool is_temporary = (nargsf & PY_VECTORCALL_ARGUMENTS_OFFSET) != 0 && Py_REFCNT(message) == 1;
-#endif
-  return is_temporary ? MessageOwner::kNobody : MessageOwner::kApplication;
-}
-
 // The message to send in place of `message`: a new reference, or nullptr without an error for "as it is".
-PyObject* Observe(Exchange* self, PyObject* message, std::size_t nargsf) noexcept {
+PyObject* Observe(Exchange* self, PyObject* message) noexcept {
   if (!PyDict_Check(message)) return nullptr;
   const AsgiNames& names = Names();
   PyObject* type = TypeItem(message);
@@ -63,10 +52,10 @@ PyObject* Observe(Exchange* self, PyObject* message, std::size_t nargsf) noexcep
     if (recorded && self->ended_ns == 0 && !MoreBody(message)) self->ended_ns = MonotonicNs();
   } else if (IsName(type, names.http_response_start) || IsName(type, names.websocket_http_response_start)) {
     if (recorded) NoteStart(self, message);
-    return WithRequestIdHeader(message, OwnerOf(message, nargsf), self->header, self->middleware->exposed_header);
+    return WithRequestIdHeader(message, self->header, self->middleware->exposed_header);
   } else if (IsName(type, names.websocket_accept)) {
     self->accepted = true;
-    return WithRequestIdHeader(message, OwnerOf(message, nargsf), self->header, nullptr);
+    return WithRequestIdHeader(message, self->header, nullptr);
   } else if (IsName(type, names.http_response_pathsend)) {
     if (recorded && self->ended_ns == 0) self->ended_ns = MonotonicNs();
   }
@@ -83,7 +72,7 @@ PyObject* CallExchange(PyObject* callable, PyObject* const* args, std::size_t na
   if (positional + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames)) != 1) {
     return PyObject_Vectorcall(self->send, args, static_cast<std::size_t>(positional), kwnames);
   }
-  PyObject* replacement = Observe(self, args[0], nargsf);
+  PyObject* replacement = Observe(self, args[0]);
   if (replacement == nullptr) {
     if (PyErr_Occurred()) ReportFault("response headers");
     return PyObject_Vectorcall(self->send, args, static_cast<std::size_t>(positional), kwnames);

@@ -30,18 +30,6 @@ bool Expose(PyObject* headers, PyObject* header_name, PyObject* exposed) {
   return added;
 }
 
-// Whether `headers`, of a message that is nobody's, can take a header of this name at its end: the list is the
-// message's alone, and has none yet.
-bool IsFreeFor(PyObject* headers, PyObject* header_name) noexcept {
-  if (headers == nullptr || !PyList_CheckExact(headers) || Py_REFCNT(headers) != 1) return false;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); ++i) {
-    PyObject* name = nullptr;
-    PyObject* value = nullptr;
-    if (SplitPair(PyList_GET_ITEM(headers, i), &name, &value) && IsHeader(name, BytesView(header_name))) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 bool SplitPair(PyObject* pair, PyObject** name, PyObject** value) noexcept {
@@ -98,22 +86,13 @@ PyObject* HeadersAnd(PyObject* headers, PyObject* header) {
   return list;
 }
 
-PyObject* WithRequestIdHeader(PyObject* message, MessageOwner owner, PyObject* header, PyObject* exposed) {
-  PyObject* headers = DictItem(message, Names().headers);
-  const bool is_mine = owner == MessageOwner::kNobody && PyDict_CheckExact(message);
-  if (is_mine && IsFreeFor(headers, PyTuple_GET_ITEM(header, 0))) {
-    const bool added = PyList_Append(headers, header) == 0 &&
-                       (exposed == nullptr || Expose(headers, PyTuple_GET_ITEM(header, 0), exposed));
-    return added ? Py_NewRef(message) : nullptr;
-  }
-  PyObject* list = HeadersWith(headers, header);
-  if (list == nullptr) return nullptr;
-  PyObject* changed = nullptr;
-  if (exposed == nullptr || Expose(list, PyTuple_GET_ITEM(header, 0), exposed)) {
-    changed = is_mine ? Py_NewRef(message) : PyDict_Copy(message);
-  }
-  if (changed != nullptr && PyDict_SetItem(changed, Names().headers, list) < 0) Py_CLEAR(changed);
-  Py_DECREF(list);
+PyObject* WithRequestIdHeader(PyObject* message, PyObject* header, PyObject* exposed) {
+  PyObject* headers = HeadersWith(DictItem(message, Names().headers), header);
+  if (headers == nullptr) return nullptr;
+  const bool is_told = exposed == nullptr || Expose(headers, PyTuple_GET_ITEM(header, 0), exposed);
+  PyObject* changed = is_told ? PyDict_Copy(message) : nullptr;
+  if (changed != nullptr && PyDict_SetItem(changed, Names().headers, headers) < 0) Py_CLEAR(changed);
+  Py_DECREF(headers);
   return changed;
 }
 

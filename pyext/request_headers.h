@@ -25,16 +25,9 @@ namespace reqtrail {
 /// The same where `headers`, a list or tuple, is known to have none of that name.
 [[nodiscard]] PyObject* HeadersAnd(PyObject* headers, PyObject* header);
 
-/// Whose a message is that is to be changed.
-enum class MessageOwner : unsigned char {
-  kApplication,  ///< which may look at it again
-  kNobody,       ///< the call of send() has the only reference there is
-};
-
 /// A copy of `message` (a dict) with `header` among its "headers" (HeadersWith). With `exposed` (the header's name as
 /// bytes, or nullptr) they also tell a browser that scripts of other origins may read the header, unless they do so
-/// already. The application's message and list stay as they are; a message that is nobody's is not copied but changed.
-/// A new reference, or nullptr with an error.
-[[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, MessageOwner owner, PyObject* header, PyObject* exposed);
+/// already. The application's message and list stay as they are. A new reference, or nullptr with an error.
+[[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, PyObject* header, PyObject* exposed);
 
 }  // namespace reqtrail
