@@ -10,6 +10,10 @@ pybind11_add_module(_native
   pyext/asgi_names.cpp
   pyext/asgi_send.cpp
   pyext/awaitable.cpp
+  pyext/begin_in_flight.cpp
+  pyext/begin_methods.cpp
+  pyext/begin_rider.cpp
+  pyext/driver_method.cpp
   pyext/http_metrics.cpp
   pyext/id_policy.cpp
   pyext/instrument_fault.cpp

@@ -5,6 +5,8 @@
 #include "core/id_generator.h"
 #include "core/request_id.h"
 #include "pyext/asgi_module.h"
+#include "pyext/begin_methods.h"
+#include "pyext/begin_rider.h"
 #include "pyext/instrument_fault.h"
 #include "pyext/json_log_formatter.h"
 #include "pyext/json_log_handler.h"
@@ -51,7 +53,9 @@ PYBIND11_MODULE(_native_of_main, m) {
     const reqtrail::UuidText id = reqtrail::GenerateUuid4();
     return py::str(id.data(), id.size());
   });
-  if (!reqtrail::AddRequestIdText(m.ptr())) throw py::error_already_set();
+  if (!reqtrail::AddRequestIdText(m.ptr()) || !reqtrail::AddRider(m.ptr()) || !reqtrail::AddBeginMethods(m.ptr())) {
+    throw py::error_already_set();
+  }
   reqtrail::BindMetrics(m);
   const reqtrail::TaskHooksHost host = {.request_id_var = reqtrail::RequestIdVar(),
                                         .traceparent_var = reqtrail::TraceparentVar(),

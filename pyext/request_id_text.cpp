@@ -3,7 +3,6 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
-#include <string_view>
 
 #include "core/request_id.h"
 #include "pyext/ascii_text.h"
@@ -14,15 +13,17 @@ namespace {
 
 bool IsAscii(PyObject* object) { return PyUnicode_Check(object) && PyUnicode_IS_ASCII(object); }
 
-PyObject* Joined(std::string_view front, std::string_view id, std::string_view back) {
-  PyObject* text = PyUnicode_New(static_cast<Py_ssize_t>(front.size() + id.size() + back.size()), 127);
-  if (text == nullptr) return nullptr;
-  char* end = static_cast<char*>(PyUnicode_DATA(text));
-  for (const std::string_view part : {front, id, back}) {
+Py_ssize_t SizeOf(std::initializer_list<std::string_view> parts) noexcept {
+  std::size_t size = 0;
+  for (const std::string_view part : parts) size += part.size();
+  return static_cast<Py_ssize_t>(size);
+}
+
+void Write(std::initializer_list<std::string_view> parts, char* end) noexcept {
+  for (const std::string_view part : parts) {
     std::memcpy(end, part.data(), part.size());
     end += part.size();
   }
-  return text;
 }
 
 PyObject* RequestIdBetween(PyObject* /*module*/, PyObject* const* args, Py_ssize_t nargs) {
@@ -30,13 +31,9 @@ PyObject* RequestIdBetween(PyObject* /*module*/, PyObject* const* args, Py_ssize
     PyErr_SetString(PyExc_TypeError, "request_id_between() takes two str of ASCII");
     return nullptr;
   }
-  PyObject* id = CurrentRequestId();
-  if (id == nullptr) Py_RETURN_NONE;
-  PyObject* text = IsAscii(id) && IsRequestId(AsciiView(id))
-                       ? Joined(AsciiView(args[0]), AsciiView(id), AsciiView(args[1]))
-                       : Py_NewRef(Py_None);
-  Py_DECREF(id);
-  return text;
+  const CheckedRequestId id;
+  if (!id) Py_RETURN_NONE;
+  return AsciiText({AsciiView(args[0]), id.text(), AsciiView(args[1])});
 }
 
 std::array<PyMethodDef, 2> functions{
@@ -47,6 +44,24 @@ std::array<PyMethodDef, 2> functions{
      {}}};
 
 }  // namespace
+
+CheckedRequestId::CheckedRequestId() noexcept : id_(CurrentRequestId()) {
+  if (id_ != nullptr && !(IsAscii(id_) && IsRequestId(AsciiView(id_)))) Py_CLEAR(id_);
+}
+
+std::string_view CheckedRequestId::text() const noexcept { return AsciiView(id_); }
+
+PyObject* AsciiText(std::initializer_list<std::string_view> parts) {
+  PyObject* text = PyUnicode_New(SizeOf(parts), 127);
+  if (text != nullptr) Write(parts, reinterpret_cast<char*>(PyUnicode_1BYTE_DATA(text)));
+  return text;
+}
+
+PyObject* BytesText(std::initializer_list<std::string_view> parts) {
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, SizeOf(parts));
+  if (bytes != nullptr) Write(parts, PyBytes_AS_STRING(bytes));
+  return bytes;
+}
 
 bool AddRequestIdText(PyObject* module) { return PyModule_AddFunctions(module, functions.data()) == 0; }
 

@@ -73,6 +73,38 @@ class TaskHooks:
 def is_request_id(id: str) -> bool: ...
 def request_id_fault(id: str) -> str: ...
 def request_id_between(front: str, back: str, /) -> str | None: ...
+
+class Rider:
+    on: bool
+    set_local: str | None
+    @property
+    def quiet(self) -> set[Any]: ...
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def statement(self) -> str | None: ...
+
+_Method = Callable[..., Any]
+
+def asyncpg_execute(
+    base: type[Any],
+    rider: Rider,
+    begins: frozenset[str],
+    commented: Callable[[str], str] | None,
+    errors: type[Exception],
+    recover: _Method,
+    /,
+) -> _Method: ...
+def psycopg_exec_command(
+    base: type[Any],
+    rider: Rider,
+    commented: Callable[[bytes], bytes] | None,
+    generators: object,
+    begin_in_pipeline: _Method,
+    refused: _Method,
+    /,
+) -> _Method: ...
+def psycopg2_execute(
+    base: type[Any], rider: Rider, execute: _Method, errors: type[Exception], again: _Method, /
+) -> _Method: ...
 def generate_uuid4() -> str: ...
 
 LATENCY_BUCKETS: tuple[float, ...]

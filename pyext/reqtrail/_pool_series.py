@@ -53,7 +53,7 @@ class PoolSeries:
         self._listeners = {"close": self._on_gone, "detach": self._on_gone}
         try:
             self._class = _counting(self._plain_class, self)
-            engine.pool.__class__ = self._class  # dispose() makes the next pool of it, too
+            _use(engine, self._class)
         except (AttributeError, TypeError) as fault:
             self._fail(fault)
         for event_name, listener in self._listeners.items():
@@ -116,6 +116,16 @@ class PoolSeries:
     def _fail(self, fault: Exception) -> None:
         self._on = False
         report_fault("db_pool_series", fault)
+
+
+def _use(engine: Engine, pool_class: type[Any]) -> None:
+    """Make the engine's pool one of `pool_class`; dispose() makes the next pool of the same class."""
+    pool: Any = engine.pool
+    pool.__class__ = pool_class
+    if isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() == 0:
+        # A new object instead, before there is anything in it: CPython reads the attributes of an object whose class
+        # was changed in a slower way.
+        engine.pool = pool.recreate()
 
 
 def _end(processes: "dict[int, _PoolOfProcess]") -> None:

@@ -1,20 +1,19 @@
 """The current request id on the transactions of asyncpg connections and pools, without a round trip of its own."""
 
+import functools
 import inspect
 import itertools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from reqtrail._enabled import enabled
+from reqtrail._native import asyncpg_execute
 from reqtrail.begin import BeginRider
 from reqtrail.sql_comment import Tags
 
 __all__ = ["install", "ride", "uninstall"]
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Every text with which asyncpg's Transaction starts one. An application's own scripts are left as they are.
 _BEGINS = frozenset(
@@ -104,38 +103,23 @@ def _ride_all(pool: Any, rider: BeginRider) -> None:
 
 
 def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
-    async def begin(self: asyncpg.Connection, query: str, statement: str, timeout: float | None) -> Any:
-        try:
-            await base.execute(self, f"{rider.commented(query)} {statement}", timeout=timeout)
-        except asyncpg.PostgresError as error:
-            if self.is_closed() or rider.connection_is_lost(error.sqlstate):
-                raise
-            # A plain BEGIN hardly ever fails, and asyncpg is not prepared for one that does.
-            rider.failed(error.sqlstate, error)
-            if self.is_in_transaction():
-                await base.execute(self, "ROLLBACK;")
-            return await base.execute(self, query, timeout=timeout)
-        return "BEGIN"
+    def recover(connection: asyncpg.Connection, query: str, timeout: float | None, error: Any) -> Any:
+        if connection.is_closed() or rider.connection_is_lost(error.sqlstate):
+            return None
+        rider.failed(error.sqlstate, error)
+        return begin_plainly(connection, query, timeout)
 
-    # Functions that return the coroutine of asyncpg itself: to await it in one of our own took most of the time. Looked
-    # up at each call, because other instruments replace the methods of asyncpg's class at any time.
-    def execute(self: asyncpg.Connection, query: str, *args: Any, timeout: float | None = None) -> Any:
-        if args:  # goes through _get_statement
-            return base.execute(self, query, *args, timeout=timeout)
-        if query in _BEGINS and (statement := rider.statement()) is not None and self not in rider.quiet:
-            return begin(self, query, statement, timeout)
-        if rider.commenter.active:
-            query = rider.commented(query)
-        return base.execute(self, query, timeout=timeout)
+    # A plain BEGIN hardly ever fails, and asyncpg is not prepared for one that does.
+    async def begin_plainly(connection: asyncpg.Connection, query: str, timeout: float | None) -> Any:
+        if connection.is_in_transaction():
+            await base.execute(connection, "ROLLBACK;")
+        return await base.execute(connection, query, timeout=timeout)
 
-    commented = _commented_statements(base, rider) if rider.commenter.active else {}
-    return {"execute": _as_coroutine_function(execute), **commented}
-
-
-def _as_coroutine_function(function: _Function) -> _Function:
-    """Have `inspect.iscoroutinefunction` say what it says of the method of asyncpg; before Python 3.12 it cannot."""
-    mark = getattr(inspect, "markcoroutinefunction", None)
-    return function if mark is None else mark(function)
+    execute = asyncpg_execute(base, rider, _BEGINS, rider.comments, asyncpg.PostgresError, recover)
+    functools.update_wrapper(execute, base.execute)
+    if hasattr(inspect, "markcoroutinefunction"):  # before Python 3.12 there is no way to say it
+        inspect.markcoroutinefunction(execute)
+    return {"execute": execute, **(_commented_statements(base, rider) if rider.commenter.active else {})}
 
 
 def _commented_statements(base: type[Any], rider: BeginRider) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from reqtrail._native import request_id_between
+from reqtrail._native import Rider
 from reqtrail.sql_comment import Commenter, Tags, check_mode
 
 __all__ = ["BeginRider"]
@@ -23,17 +23,18 @@ _SETTINGS = {
 _REFUSALS = frozenset({"0A", "22", "42"})
 
 
-class BeginRider:
+class BeginRider(Rider):
     """Decides what rides on the BEGINs of one engine, pool or connection, and which comments its statements have.
 
-    Any thread may use it.
+    Any thread may use it. Its `statement()` is the SQL for the current request id, or None when nothing is to ride: as
+    long as it is not `on`, and where `set_local`, which ends with the quote before the id, is None. Nothing but a
+    request id ever becomes part of it. `quiet` are the connections whose next BEGIN is no transaction of the request,
+    such as a ping of the pool.
     """
 
     def __init__(self, mode: str = "guc", tags: Tags = ()) -> None:
         """Start switched on. Raises what `configure` raises."""
         self.on = True
-        self.quiet: set[Any] = set()
-        """Connections whose next BEGIN is no transaction of the request, such as a ping of the pool."""
         self._classes: dict[type[Any], _Riding] = {}
         self._lock = threading.Lock()
         self.configure(mode, Commenter(mode, tags))
@@ -48,9 +49,8 @@ class BeginRider:
         setting = _SETTINGS.get(mode)
         with self._lock:
             self.commenter = commenter
-            self._set_local = None if setting is None else f"SET LOCAL {setting} = '"
-            for riding in self._classes.values():
-                riding.override(self)
+            self.set_local = None if setting is None else f"SET LOCAL {setting} = '"
+            self._override()
 
     def board(self, connection: Any, overrides: _Overrides) -> None:
         """Give `connection` a class that extends its own by `overrides(its own, self)`.
@@ -78,21 +78,17 @@ class BeginRider:
                     riding = self._classes[base] = _Riding(base, overrides, self)
         return riding.extended
 
-    def statement(self) -> str | None:
-        """Return the SQL for the current request id, or None when nothing is to ride.
-
-        Nothing but a request id ever becomes part of it: the context variable is anybody's.
-        """
-        if self._set_local is None or not self.on:
-            return None
-        return request_id_between(self._set_local, "'")
-
     def commented(self, sql: str, *, percent: bool = False) -> str:
         """Return `sql` with the comments for the current request; just `sql` when there are none.
 
         `percent` doubles each "%" of the comments, for drivers that read it as the mark of a parameter.
         """
         return self.commenter.commented(sql, percent=percent) if self.on and self.commenter.active else sql
+
+    @property
+    def comments(self) -> Callable[..., str] | None:
+        """What `commented` is to the hooks of a driver: None when there are no comments in this mode."""
+        return self.commented if self.commenter.active else None
 
     def failed(self, sqlstate: str | None, reason: object) -> None:
         """Take note that the message with the id failed: a server that refuses the setting is not asked again."""
@@ -103,6 +99,10 @@ class BeginRider:
     def connection_is_lost(sqlstate: str | None) -> bool:
         """Say whether the server ends the connection with this error, so that a plain BEGIN has no chance either."""
         return sqlstate is None or sqlstate.startswith(("08", "57P"))
+
+    def _override(self) -> None:
+        for riding in self._classes.values():
+            riding.override(self)
 
     def stop(self, reason: object) -> None:
         """Send no request id from here on, and log the reason, once."""

@@ -6,17 +6,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, Connection, errors, generators
-from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 
 from reqtrail._enabled import enabled
+from reqtrail._native import psycopg_exec_command
 from reqtrail.begin import BeginRider
 from reqtrail.sql_comment import Tags
 
 __all__ = ["install", "ride", "uninstall"]
 
 _Conversation = Generator[Any, Any, Any]
-
-_COMMAND_OK = ExecStatus.COMMAND_OK  # to look up a member of an Enum takes longer than all the rest of the check
 
 _riders: "WeakKeyDictionary[Any, BeginRider]" = WeakKeyDictionary()
 
@@ -87,35 +86,26 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     # Sync and async connections share psycopg's protocol generators, of which this is the one for its own commands.
     plain: Callable[..., _Conversation] = base._exec_command
 
-    def begin(self: Any, command: bytes, statement: bytes) -> _Conversation:
-        if self._pipeline:
-            # The extended protocol takes one statement a message; queued behind each other they share the round trip.
-            yield from plain(self, command)
-            yield from plain(self, statement)
-            return None
-        self._check_connection_ok()
-        self.pgconn.send_query(command + b"; " + statement)
-        results = yield from generators.execute(self.pgconn)
-        if results[-1].status == _COMMAND_OK:
-            return results[0]
-        error = errors.error_from_result(results[-1], encoding=self.info.encoding)
-        if self.pgconn.status != ConnStatus.OK or rider.connection_is_lost(error.sqlstate):
+    def begin_in_pipeline(connection: Any, command: bytes, statement: bytes) -> _Conversation:
+        # The extended protocol takes one statement a message; queued behind each other they share the round trip.
+        yield from plain(connection, command)
+        yield from plain(connection, statement)
+
+    def refused(connection: Any, command: bytes, results: list[Any]) -> _Conversation:
+        error = errors.error_from_result(results[-1], encoding=connection.info.encoding)
+        if connection.pgconn.status != ConnStatus.OK or rider.connection_is_lost(error.sqlstate):
             raise error
         # A plain BEGIN hardly ever fails, and applications are not prepared for one that does.
         rider.failed(error.sqlstate, error)
-        if self.pgconn.transaction_status == TransactionStatus.INERROR:
-            yield from plain(self, b"ROLLBACK")
-        return (yield from plain(self, command))
+        if connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            yield from plain(connection, b"ROLLBACK")
+        return (yield from plain(connection, command))
 
-    def exec_command(self: Any, command: Any, result_format: Format = Format.TEXT) -> _Conversation:
-        # The very object that psycopg keeps for its own BEGIN: no command of an application is it.
-        if command is self._begin_statement and command:
-            if rider.commenter.active:
-                command = rider.commented(command.decode("ascii")).encode("ascii")
-            if (statement := rider.statement()) is not None and self not in rider.quiet:
-                return begin(self, command, statement.encode("ascii"))
-        return plain(self, command, result_format)
+    def commented_begin(command: bytes) -> bytes:
+        return rider.commented(command.decode("ascii")).encode("ascii")
 
+    comments = commented_begin if rider.commenter.active else None
+    exec_command = psycopg_exec_command(base, rider, comments, generators, begin_in_pipeline, refused)
     commented = ("cursor_factory", "server_cursor_factory") if rider.commenter.active else ()
     return {"_exec_command": exec_command, **{name: _commenting(name, rider) for name in commented}}
 

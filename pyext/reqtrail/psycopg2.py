@@ -14,6 +14,7 @@ from psycopg2.pool import AbstractConnectionPool
 from psycopg2.sql import Composable
 
 from reqtrail._enabled import enabled
+from reqtrail._native import psycopg2_execute
 from reqtrail.begin import BeginRider
 from reqtrail.sql_comment import Tags
 
@@ -22,7 +23,10 @@ __all__ = ["FirstStatementRider", "connection_class", "install", "ride", "uninst
 _NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n\0]*|/\*.*?\*/)*(?:\0.*)?", re.DOTALL)  # libpq reads no further than a NUL
 _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 _STATUS_READY = extensions.STATUS_READY
+_WRITTEN_BY_PSYCOPG2 = ("callproc", "copy_from", "copy_to", "copy_expert")
 _ARGUMENTS_OF_CONNECT = ("dsn", "connection_factory", "cursor_factory")
+
+_Again = Callable[[Any, str, str | bytes, psycopg2.Error | None], bool]
 
 
 class FirstStatementRider(BeginRider):
@@ -40,13 +44,19 @@ class FirstStatementRider(BeginRider):
     def begin_early(self, connection: Any) -> None:
         """Take note that the transaction was begun before its first statement (two-phase), which is still due."""
         self._early.add(connection)
-        self._had_early = True
+        if not self._had_early:
+            with self._lock:
+                self._had_early = True
+                self._override()
+
+    @property
+    def asks_of_each(self) -> bool:
+        """Whether each statement may be another one than the application's, and not just those that begin something."""
+        return self._had_early or self.commenter.active
 
     def may_change(self, connection: Any) -> bool:
         """Say whether the next statement of `connection` can be another one than the application's."""
-        if not self.on:
-            return False
-        return connection.status == _STATUS_READY or self._had_early or self.commenter.active
+        return self.on and (connection.status == _STATUS_READY or self.asks_of_each)
 
     def first_statement(self, connection: Any) -> str | None:
         """Return the SQL that is to ride on the next statement of `connection`; None unless a transaction begins."""
@@ -172,8 +182,7 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
     plain, plain_executemany, plain_query = base.execute, base.executemany, base.query
 
     def execute(self: Any, query: Any, vars: Any = None) -> Any:  # noqa: A002 - the name in psycopg2
-        if self._reqtrail_before:
-            self._reqtrail_before = b""
+        self._reqtrail_before = None
         if not rider.may_change(self.connection) or not (text := _text(query, self)):
             return plain(self, query, vars)
         if rider.commenter.active:
@@ -184,12 +193,11 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
         elif self.connection.status != _STATUS_READY:
             _send_before(self.connection, rider)  # a two-phase transaction: `_together` could not take it back
         elif (statement := rider.first_statement(self.connection)) is not None:
-            return _together(plain, self, statement, text, vars, rider)
+            return _together(self, statement, text, lambda sql: plain(self, sql, vars), again)
         return plain(self, text, vars)
 
     def executemany(self: Any, query: Any, vars_list: Any) -> Any:
-        if self._reqtrail_before:
-            self._reqtrail_before = b""
+        self._reqtrail_before = None
         if not rider.may_change(self.connection) or not (text := _text(query, self)):
             return plain_executemany(self, query, vars_list)
         _send_before(self.connection, rider)
@@ -198,11 +206,14 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
 
     def query(self: Any) -> Any:
         sent = plain_query.__get__(self, type(self))
-        return sent.removeprefix(self._reqtrail_before) if sent else sent
+        return sent.removeprefix(self._reqtrail_before.encode("ascii")) if sent and self._reqtrail_before else sent
 
-    members = {"execute": execute, "executemany": executemany, "query": property(query), "_reqtrail_before": b""}
-    members |= {name: _behind(getattr(base, name), rider) for name in ("callproc", "copy_from", "copy_to")}
-    members["copy_expert"] = _behind(base.copy_expert, rider)
+    def again(self: Any, before: str, text: str | bytes, error: psycopg2.Error | None) -> bool:
+        return _prepare_again(self, before, text, error, rider)
+
+    hook = execute if rider.asks_of_each else psycopg2_execute(base, rider, execute, psycopg2.Error, again)
+    members = {"execute": hook, "executemany": executemany, "query": property(query), "_reqtrail_before": None}
+    members |= {name: _behind(getattr(base, name), rider) for name in _WRITTEN_BY_PSYCOPG2}
     return members if base.__dictoffset__ else {"__slots__": ("__dict__",), **members}
 
 
@@ -230,29 +241,39 @@ def _send_before(connection: Any, rider: FirstStatementRider) -> None:
         connection.rollback()
 
 
-def _together(plain: Any, cursor: Any, statement: str, text: str | bytes, vars: Any, rider: FirstStatementRider) -> Any:  # noqa: A002
+def _together(
+    cursor: Any, statement: str, text: str | bytes, execute: Callable[[str | bytes], Any], again: _Again
+) -> Any:
     """Execute `text` with `statement` in front of it, in one message, so that nobody can tell by the outcome."""
-    connection = cursor.connection
     before = f"{statement};\n"
-    cursor._reqtrail_before = before.encode("ascii")
+    cursor._reqtrail_before = before
     try:
-        result = plain(cursor, _prefixed(before, text), vars)
+        result = execute(_prefixed(before, text))
     except psycopg2.Error as error:
-        refused = statement.split()[2] in (
-            error.diag.message_primary or ""
-        )  # the setting, and not the application's own
-        if connection.closed or not (refused or _did_nothing(error, text)):
-            _correct_line(error)
+        if not again(cursor, before, text, error):
             raise
-        if refused:
-            rider.failed(error.pgcode, error)
     else:
-        if cursor.statusmessage != "SET" or not _NO_STATEMENT.fullmatch(_as_str(text)):
+        if cursor.statusmessage != "SET" or not again(cursor, before, text, None):
             return result
-        return plain(cursor, text, vars)  # which psycopg2 refuses: there is no statement in it
+    return execute(text)
+
+
+def _prepare_again(
+    cursor: Any, before: str, text: str | bytes, error: psycopg2.Error | None, rider: FirstStatementRider
+) -> bool:
+    """Say whether `text` is to be executed by itself, after it failed behind `before` or nothing but a SET was done."""
+    if error is None:
+        return _NO_STATEMENT.fullmatch(_as_str(text)) is not None  # which psycopg2 refuses
+    connection = cursor.connection
+    refused = before.split()[2] in (error.diag.message_primary or "")  # the setting, and not the application's own
+    if connection.closed or not (refused or _did_nothing(error, text)):
+        _correct_line(error)
+        return False
+    if refused:
+        rider.failed(error.pgcode, error)
     connection.rollback()
-    cursor._reqtrail_before = b""
-    return plain(cursor, text, vars)
+    cursor._reqtrail_before = None
+    return True
 
 
 def _did_nothing(error: psycopg2.Error, text: str | bytes) -> bool:

@@ -2,18 +2,19 @@ import logging
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import reqtrail.sqlalchemy
-from reqtrail import get_request_id
 from tests.pyext.database.database import Database, seen_id
 from tests.pyext.database.wire_tap import WireTap
 
 
-def sends(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
-    monkeypatch.setattr("reqtrail.begin.request_id_between", lambda *_: statement if get_request_id() else None)
+def sends(database: Database, monkeypatch: pytest.MonkeyPatch, front: str) -> None:
+    """Have another statement ride on BEGIN, up to the id and a quote; after `install`."""
+    engine = database.engine if isinstance(database.engine, Engine) else database.engine.sync_engine
+    monkeypatch.setattr(reqtrail.sqlalchemy._installations[engine].rider, "set_local", front)
 
 
 def test_uninstall_reaches_the_connections_in_the_pool(database: Database, tap: WireTap) -> None:
@@ -94,8 +95,8 @@ def test_a_driver_without_support_is_a_value_error_that_names_those_with() -> No
 def test_a_server_that_refuses_the_setting_gets_plain_transactions_and_one_warning(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sends(monkeypatch, "SET LOCAL no_such_setting = 'abc'")
     reqtrail.sqlalchemy.install(database.engine)
+    sends(database, monkeypatch, "SET LOCAL no_such_setting = '")
     with caplog.at_level(logging.WARNING, "reqtrail"):
         for _ in range(3):
             assert database.begin(lambda connection: connection.scalar(text("SELECT 41 + 1")), "abc") == 42
@@ -110,7 +111,7 @@ def test_a_cancel_that_hits_the_begin_is_as_if_it_had_come_a_moment_later(
     reqtrail.sqlalchemy.install(database.engine)
     database.begin(seen_id, "abc")
     with monkeypatch.context() as patch:
-        sends(patch, "SELECT pg_cancel_backend(pg_backend_pid()) FROM pg_sleep(0)")
+        sends(database, patch, "SELECT pg_cancel_backend(pg_backend_pid()) FROM pg_sleep(0) WHERE '' <> '")
         if database.kind == "psycopg2":  # where it hits the application's own statement, too
             with pytest.raises(DBAPIError, match="canceling statement"):
                 database.begin(seen_id, "abc")
@@ -125,7 +126,7 @@ def test_a_server_that_goes_away_during_begin_is_an_error_once(
     reqtrail.sqlalchemy.install(database.engine)
     database.begin(seen_id, "abc")
     with monkeypatch.context() as patch:
-        sends(patch, "SELECT pg_terminate_backend(pg_backend_pid())")
+        sends(database, patch, "SELECT pg_terminate_backend(pg_backend_pid()) WHERE '' <> '")
         with pytest.raises(DBAPIError):
             database.begin(seen_id, "abc")
     assert database.begin(seen_id, "def") == "def"
