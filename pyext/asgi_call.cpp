@@ -73,6 +73,16 @@ bool UpdateRequestHeader(const Call* self, PyObject* other_headers) {
   return set;
 }
 
+// What the context is to have for a traceparent, as a new reference; nullptr where it has that already. One of another
+// request, from within which this one is begun (uvicorn does that with pipelined ones), is hidden by None.
+PyObject* TraceparentFor(const TakenId& taken) noexcept {
+  if (taken.traceparent != nullptr) return Py_NewRef(taken.traceparent);
+  PyObject* of_other = CurrentTraceparent();
+  if (of_other == nullptr) return nullptr;
+  Py_DECREF(of_other);
+  return Py_NewRef(Py_None);
+}
+
 // Puts the id where the application looks for it.
 void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
   if (!SetRequestState(state, taken.text, self->middleware->logger)) ReportFault("request state");
@@ -81,8 +91,10 @@ void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
   }
   self->token = PyContextVar_Set(RequestIdVar(), taken.text);
   if (self->token == nullptr) ReportFault("context variable");
-  if (taken.traceparent == nullptr) return;
-  self->trace_token = PyContextVar_Set(TraceparentVar(), taken.traceparent);
+  PyObject* traceparent = TraceparentFor(taken);
+  if (traceparent == nullptr) return;
+  self->trace_token = PyContextVar_Set(TraceparentVar(), traceparent);
+  Py_DECREF(traceparent);
   if (self->trace_token == nullptr) ReportFault("context variable");
 }
 

@@ -10,18 +10,23 @@ import reqtrail
 
 
 def app_with(**options: Any) -> FastAPI:
-    """An application with one route, which fails for boom, refuses teapot and busy, and these options of `install`."""
+    """An application with these options of `install` and one route: it fails for boom, refuses teapot and busy.
+
+    It answers a number with that as the status, without an exception.
+    """
     app = FastAPI()
     reqtrail.install(app, log_level=None, **{"namespace": "opts", **options})
 
     @app.get("/opts/{name}")
-    async def item(name: str) -> str:
+    async def item(name: str) -> Any:
         if name == "boom":
             raise ValueError("boom")
         if name == "teapot":
             raise HTTPException(418)
         if name == "busy":
             raise HTTPException(503)
+        if name.isdecimal():
+            return Response(status_code=int(name))
         return name
 
     return app

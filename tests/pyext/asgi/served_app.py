@@ -20,6 +20,12 @@ async def hello(name: str) -> str | None:
     return reqtrail.get_request_id()
 
 
+@app.get("/trace")
+async def trace() -> str | None:
+    await asyncio.sleep(0)
+    return reqtrail.get_traceparent()
+
+
 @app.get("/boom")
 async def boom() -> None:
     raise ValueError("boom of the served application")

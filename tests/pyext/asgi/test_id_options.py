@@ -211,6 +211,24 @@ async def test_two_traceparents_are_none() -> None:
     assert (await _seen([(b"traceparent", TRACEPARENT.encode())] * 2))[1] is None
 
 
+@pytest.mark.parametrize("trusting", [True, False])
+async def test_a_request_without_one_that_begins_inside_another_request_has_none(trusting: bool) -> None:
+    seen: list[str | None] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(reqtrail.get_traceparent())
+        await answer(send)
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        own = [] if trusting else [(b"traceparent", TRACEPARENT.encode())]
+        await call(CorrelationIDMiddleware(inner, trust_incoming=trusting), own)
+        seen.append(reqtrail.get_traceparent())
+        await answer(send)
+
+    await call(CorrelationIDMiddleware(outer), [(b"traceparent", TRACEPARENT.encode())])
+    assert seen == [None, TRACEPARENT]
+
+
 def test_the_trace_id_is_on_every_log_line() -> None:
     formatter = reqtrail.logging.JSONFormatter()
     lines: list[str] = []

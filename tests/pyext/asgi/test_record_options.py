@@ -49,6 +49,23 @@ def test_what_does_not_match_is_recorded(
     assert access_lines() == ["GET /opts/{name} 200"]
 
 
+@pytest.mark.parametrize("options", [{}, {"skip_paths": ["/opts/.*"]}, {"excluded_handlers": ["/opts"]}])
+@pytest.mark.parametrize(
+    ("status", "count_4xx", "error_type"),
+    [(503, False, "503"), (404, True, "404"), (404, False, None), (499, True, None), (200, True, None)],
+)
+def test_an_answer_with_an_error_counts_alike_wherever_it_comes_from(
+    growth: Callable[..., float], options: dict[str, Any], status: int, count_4xx: bool, error_type: str | None
+) -> None:
+    app = app_with(**options, count_4xx=count_4xx)
+    growth("opts_errors_total", endpoint="/opts/{name}")
+    growth("opts_errors_total", endpoint="/opts/{name}", status_code=str(status), error_type=str(status))
+    assert answer_of(app, f"/opts/{status}").status_code == status
+    assert growth("opts_errors_total", endpoint="/opts/{name}") == (error_type is not None)
+    as_status = growth("opts_errors_total", endpoint="/opts/{name}", status_code=str(status), error_type=str(status))
+    assert as_status == (error_type is not None)
+
+
 @pytest.mark.parametrize("options", [{"skip_paths": ["/opts/.*"]}, {"excluded_handlers": ["/opts"]}])
 @pytest.mark.parametrize(
     ("name", "error_type", "lines"), [("boom", "ValueError", ["reqtrail.error"]), ("busy", "HTTPException", [])]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import websockets.asyncio.client
 
 GIVEN = {"X-Request-ID": "over-the-wire"}
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Server:
@@ -80,6 +82,17 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     http, loop = request.param
     with _served(tmp_path, "--http", http, "--loop", loop) as server:
         yield server
+
+
+def test_a_request_has_no_traceparent_of_the_one_before_it_in_the_connection(server: Server) -> None:
+    """uvicorn starts a pipelined request from within the one before it."""
+    host, port = server.address.rsplit(":", 1)
+    first = f"GET /trace HTTP/1.1\r\nhost: x\r\ntraceparent: {TRACEPARENT}\r\n\r\n"
+    second = "GET /trace HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as client, client.makefile("rb") as answers:
+        client.sendall((first + second).encode())
+        bodies = re.findall(rb"\r\n\r\n(null|\"[^\"]*\")", answers.read())
+    assert bodies == [f'"{TRACEPARENT}"'.encode(), b"null"]
 
 
 def test_requests_over_a_socket(server: Server) -> None:
