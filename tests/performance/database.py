@@ -1,8 +1,13 @@
 """What the id adds to a transaction of each driver, beside what else carries one, in one run.
 
-A transaction is BEGIN, one SELECT and COMMIT on a server with the extension, with a new id each time. Every round runs
-some of each candidate, in a new order. Compared are the fast ones, at the twentieth part of all: a busy machine
-disturbs them least. One of the candidates is nothing once more, which shows how much of a figure is chance.
+A transaction is BEGIN, one SELECT and COMMIT on a server with the extension, with a new id each time. Each candidate
+has a process of its own, as in an application, where all connections are of one class: CPython fits its code to the
+classes that it meets. Every round runs some of each candidate, in a new order. Compared are the fast ones, at the
+twentieth part of all: a busy machine disturbs them least. One of the candidates is nothing once more, which shows how
+much of a figure is chance.
+
+"The same text by hand" is what no hook can go below: the driver is handed the very text that ours sends. Its figure is
+what that takes more than the same transaction, written by hand too, with a plain BEGIN.
 
 Client and server share one processor, because a wake-up across processors costs more than what is measured, and not the
 same for each connection. The client's time is what its thread computes, in user code and kernel. It has in it that what
@@ -12,6 +17,7 @@ in it.
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import random
 import tempfile
@@ -21,12 +27,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import psycopg
 import psycopg2
+from psycopg import generators
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -40,15 +48,18 @@ from tests.performance.report import BenchRow, write
 from tests.pyext.database.wire_tap import WireTap
 
 ROUNDS = 60
-WARM_UP = 4
+WARM_UP = 6
 TRANSACTIONS = 16
+FIRST = 200  # in which CPython fits its code
 FAST = 20
 GOAL_US = 5.0
 COMMAND = "build/venv/bin/python -m tests.performance database"
 OURS, PLAIN, AGAIN = "ours", "plain", "nothing once more"
 SET, COMMENT = "a SET of its own", "the id in a comment"
 WITHOUT_POOL = "ours without the pool's series"
+BY_HAND, BY_HAND_PLAIN = "the same text by hand", "plain by hand"
 CANDIDATES = (PLAIN, OURS, SET, COMMENT, AGAIN)
+CANDIDATES_OF_DRIVERS = (*CANDIDATES, BY_HAND, BY_HAND_PLAIN)
 CANDIDATES_OF_ENGINES = (*CANDIDATES, WITHOUT_POOL)
 
 Transaction = Callable[[str], None]
@@ -57,6 +68,10 @@ Close = Callable[[], None]
 
 def _set(request_id: str) -> str:
     return f"SET LOCAL pg_stat_requests.request_id = '{request_id}'"
+
+
+def _begin(candidate: str, request_id: str) -> str:
+    return f"BEGIN; {_set(request_id)}" if candidate == BY_HAND else "BEGIN"
 
 
 def _select(candidate: str, request_id: str, parameter: str) -> str:
@@ -76,7 +91,12 @@ def _asyncpg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
                 await connection.execute(_set(request_id))
             await connection.fetchval(_select(candidate, request_id, "$1::int"), 1)
 
-    return _on_loop(loop, transaction, connection.close)
+    async def by_hand(request_id: str) -> None:
+        await connection.execute(_begin(candidate, request_id))
+        await connection.fetchval("SELECT $1::int + 1", 1)
+        await connection.execute("COMMIT")
+
+    return _on_loop(loop, by_hand if candidate in (BY_HAND, BY_HAND_PLAIN) else transaction, connection.close)
 
 
 def _on_loop(
@@ -90,10 +110,26 @@ def _on_loop(
 
 
 def _psycopg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
-    connection: Any = psycopg.connect(dsn)
+    by_hand = candidate in (BY_HAND, BY_HAND_PLAIN)
+    connection: Any = psycopg.connect(dsn, autocommit=by_hand)
     if candidate == OURS:
         reqtrail.psycopg.install(connection)
-    return _dbapi(connection, candidate)
+    return _psycopg_by_hand(connection, candidate) if by_hand else _dbapi(connection, candidate)
+
+
+def _psycopg_by_hand(connection: Any, candidate: str) -> tuple[Transaction, Close]:
+    def send(command: str) -> None:
+        connection.pgconn.send_query(command.encode())
+        connection.wait(generators.execute(connection.pgconn))
+
+    def transaction(request_id: str) -> None:
+        with connection.cursor() as cursor:
+            send(_begin(candidate, request_id))
+            cursor.execute("SELECT %s::int + 1", [1])
+            cursor.fetchone()
+        send("COMMIT")
+
+    return transaction, connection.close
 
 
 def _psycopg2(dsn: str, candidate: str) -> tuple[Transaction, Close]:
@@ -108,7 +144,8 @@ def _dbapi(connection: Any, candidate: str) -> tuple[Transaction, Close]:
         with connection.cursor() as cursor:
             if candidate == SET:
                 cursor.execute(_set(request_id))
-            cursor.execute(_select(candidate, request_id, "%s::int"), [1])
+            select = _select(candidate, request_id, "%s::int")
+            cursor.execute(f"{_set(request_id)};\n{select}" if candidate == BY_HAND else select, [1])
             cursor.fetchone()
         connection.commit()
 
@@ -169,15 +206,38 @@ def _once(transaction: Transaction) -> tuple[float, float]:
     return taken
 
 
-def _measure(transactions: dict[str, Transaction]) -> dict[str, list[tuple[float, float]]]:
-    taken: dict[str, list[tuple[float, float]]] = {candidate: [] for candidate in transactions}
+def _work(make: Callable[[], tuple[Transaction, Close]], orders: Connection) -> None:
+    """Run as many transactions as each order says, and answer with their times, until the order is 0."""
+    transaction, close = make()
+    for _ in range(FIRST):
+        _once(transaction)
     gc.collect()
     gc.disable()
+    orders.send(None)
+    while count := orders.recv():
+        orders.send([_once(transaction) for _ in range(count)][WARM_UP:])
+    close()
+
+
+def _measure(makes: dict[str, Callable[[], tuple[Transaction, Close]]]) -> dict[str, list[tuple[float, float]]]:
+    fork = multiprocessing.get_context("fork")
+    taken: dict[str, list[tuple[float, float]]] = {candidate: [] for candidate in makes}
+    workers = {}
+    for candidate, make in makes.items():
+        orders, theirs = fork.Pipe()
+        process = fork.Process(target=_work, args=(make, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        orders.recv()
+        workers[candidate] = process, orders
     for _ in range(ROUNDS):
-        for candidate in random.sample(list(transactions), len(transactions)):
-            several = [_once(transactions[candidate]) for _ in range(WARM_UP + TRANSACTIONS)]
-            taken[candidate] += several[WARM_UP:]
-    gc.enable()
+        for candidate in random.sample(list(makes), len(makes)):
+            orders = workers[candidate][1]
+            orders.send(WARM_UP + TRANSACTIONS)
+            taken[candidate] += orders.recv()
+    for process, orders in workers.values():
+        orders.send(0)
+        process.join()
     return taken
 
 
@@ -187,6 +247,8 @@ def _fast(values: list[float]) -> float:
 
 def _row(name: str, unit: str, taken: dict[str, list[float]], goal: float | None, peer: str) -> BenchRow:
     added = {candidate: _fast(values) - _fast(taken[PLAIN]) for candidate, values in taken.items()}
+    if BY_HAND in added:
+        added[BY_HAND] -= added.pop(BY_HAND_PLAIN)
     thirds = [_fast(taken[OURS][third::3]) - _fast(taken[PLAIN][third::3]) for third in range(3)]
     return {
         "name": name,
@@ -215,12 +277,9 @@ def _round_trips(make: Callable[[str, str], tuple[Transaction, Close]], port: in
 
 def _rows_of(driver: str, server: Postgres) -> list[BenchRow]:
     peer, make = DRIVERS[driver]
-    candidates = CANDIDATES_OF_ENGINES if driver.startswith("SQLAlchemy") else CANDIDATES
+    candidates = CANDIDATES_OF_ENGINES if driver.startswith("SQLAlchemy") else CANDIDATES_OF_DRIVERS
     trips = {candidate: _round_trips(make, server.port, candidate) for candidate in candidates}
-    made = {candidate: make(server.dsn(), candidate) for candidate in candidates}
-    taken = _measure({candidate: transaction for candidate, (transaction, _) in made.items()})
-    for _, close in made.values():
-        close()
+    taken = _measure({candidate: partial(make, server.dsn(), candidate) for candidate in candidates})
     client, together = (
         {candidate: [times[at] for times in values] for candidate, values in taken.items()} for at in (0, 1)
     )
