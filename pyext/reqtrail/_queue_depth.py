@@ -68,6 +68,7 @@ class QueueDepths(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ship
     def __init__(self, consumer: Any, **_: Any) -> None:
         self._known: set[str] = set()
         self._timer: Any = None
+        self._stopped = False
         self._broker = _Broker(consumer.app)
         self._interval = options_of(consumer.app).queue_depth_interval
 
@@ -75,11 +76,16 @@ class QueueDepths(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ship
         """Ask at once, and then at each interval, on the worker's own timer."""
         if self._interval is None:
             return
+        self._stopped = False
         consumer.timer.call_after(0, self._ask, (consumer,))
         self._timer = consumer.timer.call_repeatedly(self._interval, self._ask, (consumer,))
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Stop asking. What was known is no more."""
+        """Stop asking. What was known is no more.
+
+        With a pool of greenlets it may come in the middle of `_ask`, which then fails at its connection.
+        """
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         self._forget()
@@ -95,9 +101,12 @@ class QueueDepths(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ship
             self._forget()  # the worker itself says that the broker is gone
         except Exception as error:
             self._forget()
-            report_fault("celery queue depth", error)
+            if not self._stopped:
+                report_fault("celery queue depth", error)
 
     def _show(self, queue: str, messages: int | None) -> None:
+        if self._stopped:
+            raise ConnectionError("the worker stopped meanwhile")
         hooks.queue_depth(queue, messages)
         self._known.add(queue)
 

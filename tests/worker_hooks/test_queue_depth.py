@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from celery import Celery
@@ -10,8 +11,8 @@ from kombu.transport import virtual
 
 from devstack.process import free_port
 from devstack.redis import Redis
-from reqtrail._queue_depth import _Broker, _ready_in
-from tests.own_metrics import samples
+from reqtrail._queue_depth import QueueDepths, _Broker, _ready_in
+from tests.own_metrics import samples, total
 from tests.waiting import wait_for
 from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Servers, Worker, await_total
@@ -50,6 +51,38 @@ def test_ready_messages_of_all_priorities_are_counted_and_none_are_0_and_a_dead_
     wait_for(lambda: depths() in ([4.0], [5.0]), seconds=60)
     os.kill(busy.pid, signal.SIGKILL)
     wait_for(lambda: depths() == [], seconds=30)
+
+
+class _StoppedMeanwhile(_Broker):
+    """A broker during whose answer the worker stops: greenlets are switched wherever they wait."""
+
+    def __init__(self, answer: int | Exception) -> None:
+        super().__init__(worker_app.app)
+        self.answer = answer
+        self.step = QueueDepths(SimpleNamespace(app=worker_app.app))
+        self.step._broker = self
+        self.is_closed = False
+
+    def ready_messages(self, queue: str) -> int:
+        self.step.stop(None)
+        self.is_closed = False  # it was opened again for this queue
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("answer", [5, AttributeError("'NoneType' object has no attribute 'hostname'")])
+def test_a_worker_that_stops_while_the_broker_is_asked_is_no_fault_and_shows_no_depth(answer: int | Exception) -> None:
+    faults = total("reqtrail_faults_total")
+    shown = [sample.value for sample in samples("celery_queue_depth", queue="celery")]
+    broker = _StoppedMeanwhile(answer)
+    broker.step._ask(SimpleNamespace(app=worker_app.app))
+    assert [sample.value for sample in samples("celery_queue_depth", queue="celery")] == shown != [5]
+    assert total("reqtrail_faults_total") == faults
+    assert broker.is_closed
 
 
 def test_a_queue_that_is_not_there_has_no_depth_and_the_next_one_has(rabbitmq: Servers) -> None:
