@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.engine.default import DefaultDialect
 
 from reqtrail._enabled import enabled
 from reqtrail._pool_series import PoolSeries
@@ -42,6 +43,8 @@ class _Installation:
             _tell_of_two_phases(engine.dialect, self.rider)
         if engine.dialect.driver == "asyncpg":
             _hush_ping(engine.dialect, self.rider)
+        if engine.dialect.driver == "psycopg":
+            _connect_riding(engine.dialect, self.rider)
         self.rider.on = True
 
     def remove(self, engine: Engine) -> None:
@@ -50,7 +53,7 @@ class _Installation:
         for name, listener in self._listeners:
             event.remove(engine, name, listener)
         self._listeners.clear()
-        for name in ("do_ping", "do_begin_twophase"):
+        for name in ("connect", "do_ping", "do_begin_twophase"):
             vars(engine.dialect).pop(name, None)
 
     def count_pool(self, engine: Engine, count: bool, name: str | None) -> None:
@@ -70,6 +73,7 @@ class _Installation:
     def _on_connect(self, _dbapi_connection: Any, record: Any) -> None:
         try:
             self._ride(record.driver_connection, self.rider)
+            self.rider.quiet.discard(record.driver_connection)
         except Exception as error:
             self.rider.stop(error)
 
@@ -151,6 +155,38 @@ def _hush_ping(dialect: Any, rider: BeginRider) -> None:
             rider.quiet.discard(connection)
 
     dialect.do_ping = do_ping
+
+
+def _connect_riding(dialect: Any, rider: BeginRider) -> None:
+    """Have psycopg's connections made of the rider's class where SQLAlchemy makes them in its plain way.
+
+    CPython reads the attributes of an object whose class was changed in a slower way.
+    """
+    import psycopg
+
+    from reqtrail.psycopg import riding_class
+
+    if dialect.is_async or type(dialect).connect is not DefaultDialect.connect or dialect.loaded_dbapi is not psycopg:
+        return
+    plain = dialect.connect
+
+    def connect(*args: Any, **how: Any) -> Any:
+        # Another instrument may have put a function of its own in place of either.
+        if psycopg.connect != psycopg.Connection.connect:
+            return plain(*args, **how)
+        try:
+            connection_class = riding_class(psycopg.Connection, rider)
+        except Exception as error:
+            rider.stop(error)
+            return plain(*args, **how)
+        # Not the transaction in which SQLAlchemy gets to know the server: `_on_connect` comes behind it. Those whose
+        # server it could not get to know are closed.
+        rider.quiet.difference_update([quiet for quiet in list(rider.quiet) if quiet.closed])
+        connection = connection_class.connect(*args, **how)
+        rider.quiet.add(connection)
+        return connection
+
+    dialect.connect = connect
 
 
 def _tell_of_two_phases(dialect: Any, rider: Any) -> None:

@@ -111,9 +111,8 @@ def _on_loop(
 
 def _psycopg(dsn: str, candidate: str) -> tuple[Transaction, Close]:
     by_hand = candidate in (BY_HAND, BY_HAND_PLAIN)
-    connection: Any = psycopg.connect(dsn, autocommit=by_hand)
-    if candidate == OURS:
-        reqtrail.psycopg.install(connection)
+    connection_class = reqtrail.psycopg.connection_class() if candidate == OURS else psycopg.Connection
+    connection = connection_class.connect(dsn, autocommit=by_hand)
     return _psycopg_by_hand(connection, candidate) if by_hand else _dbapi(connection, candidate)
 
 

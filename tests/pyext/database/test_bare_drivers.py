@@ -190,6 +190,21 @@ def test_what_psycopg2_writes_itself_carries_the_id_too(begin: Callable[[Any], N
     connection.close()
 
 
+async def test_classes_of_connections_of_psycopg(plain_postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    with reqtrail.psycopg.connection_class().connect(plain_postgres.dsn()) as connection:
+        assert connection.execute(SEEN).fetchone() == ("abc",)
+        reqtrail.psycopg.uninstall(connection)
+        connection.rollback()
+        assert connection.execute(SEEN).fetchone() == ("",)
+    class_ = reqtrail.psycopg.connection_class(psycopg.AsyncConnection, mode="application_name")
+    async with await class_.connect(plain_postgres.dsn()) as async_connection:
+        assert await (await async_connection.execute("SHOW application_name")).fetchone() == ("abc",)
+    with pytest.raises(ValueError, match="mode must be one of"):
+        reqtrail.psycopg.connection_class(mode="GUC")
+    monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+    assert reqtrail.psycopg.connection_class() is psycopg.Connection
+
+
 def test_two_phase_transactions_of_a_class_of_psycopg2_carry_it(plain_postgres: Postgres) -> None:
     class_ = reqtrail.psycopg2.connection_class()
     connection = psycopg2.connect(plain_postgres.dsn(), connection_factory=class_)

@@ -116,3 +116,22 @@ def test_a_release_of_psycopg_without_the_hook_is_named_once(caplog: pytest.LogC
     assert [record.getMessage() for record in caplog.records] == [
         "transactions go without a request id from here on: psycopg changed: Changed has no _begin_statement any more"
     ]
+
+
+@pytest.mark.parametrize("name", ["connect", "Connection.connect"])
+def test_a_connect_that_another_instrument_replaced_is_still_called(
+    name: str, tap: WireTap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = []
+    original = psycopg.connect
+
+    def connect(*args: object, **how: object) -> object:
+        called.append(name)
+        return original(*args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(f"psycopg.{name}", connect)
+    database = Database("psycopg", tap.port)
+    reqtrail.sqlalchemy.install(database.engine)
+    assert database.begin(seen_id, "abc") == "abc"
+    assert called == (["connect"] if name == "connect" else [])  # SQLAlchemy calls psycopg.connect
+    database.close()
