@@ -30,6 +30,7 @@ pybind11_add_module(_native
   pyext/middleware_options.cpp
   pyext/module.cpp
   pyext/percent_format.cpp
+  pyext/pool_place.cpp
   pyext/record_attributes.cpp
   pyext/request_context.cpp
   pyext/request_headers.cpp

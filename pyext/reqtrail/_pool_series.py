@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from reqtrail._faults import report_fault
+from reqtrail._native import PoolPlace
 from reqtrail.metrics import Counter, Gauge, Histogram
 
 _connections = Gauge("reqtrail_db_pool_connections", "Connections of the pool, by state.", ("pool", "state"))
@@ -28,13 +29,15 @@ _timeouts = Counter("reqtrail_db_pool_timeouts", "Checkouts that the pool gave u
 
 _PLACE = "reqtrail_place"
 
-# Which process this is along its line of forks: os.getpid() takes more time than all the counting.
-_generation = 0
+_HERE = "here"
+
+_all_series: "WeakSet[PoolSeries]" = WeakSet()
 
 
 def _be_a_child() -> None:
-    global _generation
-    _generation += 1
+    """Count in a child made by fork from 0: its gauges are parts of their own."""
+    for series in [*_all_series]:
+        series.forget()
 
 
 os.register_at_fork(after_in_child=_be_a_child)
@@ -47,7 +50,8 @@ class PoolSeries:
         """Count from here on, under `name` or, where it is None, that of the pool, the engine or the database."""
         self.name = name or engine.pool.logging_name or engine.logging_name or engine.url.database or "default"
         self._on = True
-        self._processes: dict[int, _PoolOfProcess] = {}
+        self.counts: dict[str, _PoolCounts] = {}
+        """Where the pool counts in this process, as _HERE; nothing while it does not."""
         self._plain_class = type(engine.pool)
         self._class = self._plain_class
         self._listeners = {"close": self._on_gone, "detach": self._on_gone}
@@ -55,11 +59,12 @@ class PoolSeries:
             self._class = _counting(self._plain_class, self)
             _use(engine, self._class)
         except (AttributeError, TypeError) as fault:
-            self._fail(fault)
+            self.fail(fault)
         for event_name, listener in self._listeners.items():
             event.listen(engine, event_name, listener)
-        self._end = finalize(engine, _end, self._processes)
+        self._end = finalize(engine, _end, self.counts)
         self._end.atexit = False
+        _all_series.add(self)
 
     def remove(self, engine: Engine) -> None:
         """Count no more, and let the gauges be as if the pool had ended."""
@@ -70,52 +75,49 @@ class PoolSeries:
             engine.pool.__class__ = self._plain_class
         self._end()
 
-    def of_process(self, pool: Any) -> "_PoolOfProcess | None":
-        """Return where `pool` counts in this process; None when it does not."""
+    def begin(self, pool: Any) -> "_PoolCounts | None":
+        """Return where `pool` counts in this process from here on; None when it does not."""
         if not self._on:
             return None
-        counts = self._processes.get(_generation)
-        if counts is None:
-            try:
-                begun = _PoolOfProcess(self.name, pool)
-            except Exception as fault:
-                self._fail(fault)
-                return None
-            counts = self._processes.setdefault(_generation, begun)
-            if counts is not begun:  # another thread was first
-                begun.end()
+        try:
+            begun = _PoolCounts(self.name, pool)
+        except Exception as fault:
+            self.fail(fault)
+            return None
+        counts = self.counts.setdefault(_HERE, begun)
+        if counts is not begun:  # another thread was first
+            begun.end()
         return counts
 
-    def check_out(self, counts: "_PoolOfProcess", connection: Any) -> None:
-        """Take note that the pool has handed out `connection`."""
-        try:
-            info = connection.record_info
-            place = info.get(_PLACE)
-            if place is None:
-                place = info[_PLACE] = _Place()
-            if self._on:
-                place.check_out(counts)
-        except Exception as fault:
-            self._fail(fault)
+    def first_check_out(self, counts: "_PoolCounts", info: dict[str, Any]) -> None:
+        """Take note that the pool has handed out the connection with this `info`, which was not idle in it."""
+        place = info.get(_PLACE)
+        if place is None:
+            place = info[_PLACE] = _Place()
+        if self._on:
+            place.take(counts)
 
-    def check_in(self, record: Any) -> None:
-        """Take note that the connection of `record`, if it still has one, comes back to the pool."""
+    def forget(self) -> None:
+        """Be as if nothing had been counted in this process, which has just begun."""
+        for counts in self.counts.values():
+            for place in [*counts.places]:
+                place.forget()
+        self.counts.clear()
+
+    def fail(self, fault: Exception) -> None:
+        """Report a fault, and count no more."""
+        self._on = False
+        report_fault("db_pool_series", fault)
         try:
-            place = record.record_info.get(_PLACE)
-            if place is not None:
-                (place.leave if record.dbapi_connection is None else place.check_in)()
-        except Exception as fault:
-            self._fail(fault)
+            _end(self.counts)
+        except Exception as another:
+            report_fault("db_pool_series", another)
 
     @staticmethod
     def _on_gone(_dbapi_connection: Any, record: Any) -> None:
         place = record.record_info.get(_PLACE)
         if place is not None:
-            place.leave()
-
-    def _fail(self, fault: Exception) -> None:
-        self._on = False
-        report_fault("db_pool_series", fault)
+            place.give_back()
 
 
 def _use(engine: Engine, pool_class: type[Any]) -> None:
@@ -128,10 +130,10 @@ def _use(engine: Engine, pool_class: type[Any]) -> None:
         engine.pool = pool.recreate()
 
 
-def _end(processes: "dict[int, _PoolOfProcess]") -> None:
-    for counts in processes.values():
+def _end(all_counts: "dict[str, _PoolCounts]") -> None:
+    counts = all_counts.pop(_HERE, None)
+    if counts is not None:
         counts.end()
-    processes.clear()
 
 
 def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
@@ -139,9 +141,10 @@ def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
     plain: Callable[[Any], Any] = base.connect
     plain_return: Callable[[Any, Any], None] = base._return_conn
     clock = time.perf_counter
+    all_counts = series.counts
 
     def connect(self: Any) -> Any:
-        counts = series.of_process(self)
+        counts = all_counts.get(_HERE) or series.begin(self)
         if counts is None:
             return plain(self)
         counts.waiting.inc()
@@ -155,12 +158,23 @@ def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
         finally:
             counts.waiting.dec()
         counts.wait.observe(clock() - asked)
-        series.check_out(counts, connection)
+        try:
+            info = connection.record_info
+            place = info.get(_PLACE)
+            if place is None or not place.check_out(counts):
+                series.first_check_out(counts, info)
+        except Exception as fault:
+            series.fail(fault)
         return connection
 
     # Not the event "checkin", to dispatch which takes longer than all the counting.
     def return_conn(self: Any, record: Any) -> None:
-        series.check_in(record)
+        try:
+            place = record.record_info.get(_PLACE)
+            if place is not None:
+                (place.give_back if record.dbapi_connection is None else place.check_in)()
+        except Exception as fault:
+            series.fail(fault)
         plain_return(self, record)
 
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__}
@@ -169,11 +183,10 @@ def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
     return counting
 
 
-class _PoolOfProcess:
-    """What one pool counts in one process. A child made by fork has one of its own."""
+class _PoolCounts:
+    """What one pool counts in one process."""
 
     def __init__(self, name: str, pool: Any) -> None:
-        self._generation = _generation
         self.places: WeakSet[_Place] = WeakSet()
         self._open = 0
         self._lock = threading.RLock()  # the garbage collector may take a place back while another one is taken
@@ -196,11 +209,6 @@ class _PoolOfProcess:
         for gauge, amount in self._bounds:
             gauge.inc(amount)
 
-    @property
-    def here(self) -> bool:
-        """Whether this is the process whose counts these are."""
-        return self._generation == _generation
-
     def opened(self) -> None:
         """Count one more connection."""
         with self._lock:
@@ -219,48 +227,29 @@ class _PoolOfProcess:
 
     def end(self) -> None:
         """Take everything back."""
-        if self.here:
-            for place in [*self.places]:
-                place.leave()
-            for gauge, amount in self._bounds:
-                gauge.dec(amount)
-            self._bounds.clear()
+        for place in [*self.places]:
+            place.give_back()
+        for gauge, amount in self._bounds:
+            gauge.dec(amount)
+        self._bounds.clear()
 
 
-class _Place:
+class _Place(PoolPlace):
     """The part of one connection in the gauges. It is taken back when the pool forgets the connection's record."""
 
-    __slots__ = ("__weakref__", "_pool", "_state")
+    __slots__ = ("__weakref__",)
 
-    def __init__(self) -> None:
-        self._pool: _PoolOfProcess | None = None
-        self._state: Gauge | None = None
+    def take(self, counts: _PoolCounts) -> None:
+        """Be checked out of this pool from here on."""
+        self.give_back()
+        counts.places.add(self)
+        counts.opened()
+        self.enter(counts, counts.idle, counts.checked_out)
 
-    def check_out(self, pool: _PoolOfProcess) -> None:
-        """Be checked out from here on."""
-        if self._pool is pool and self._state is pool.idle:
-            pool.idle.dec()
-        else:
-            self.leave()
-            self._pool = pool
-            pool.places.add(self)
-            pool.opened()
-        pool.checked_out.inc()
-        self._state = pool.checked_out
+    def give_back(self) -> None:
+        """Be in no gauge, as the connection is closed or has left the pool."""
+        counts = self.leave()
+        if counts is not None:
+            counts.closed()
 
-    def check_in(self) -> None:
-        """Be idle from here on."""
-        pool = self._pool
-        if pool is not None and self._state is pool.checked_out and pool.here:
-            pool.checked_out.dec()
-            pool.idle.inc()
-            self._state = pool.idle
-
-    def leave(self) -> None:
-        """Be in no state, as the connection is closed or has left the pool."""
-        if self._pool is not None and self._state is not None and self._pool.here:
-            self._state.dec()
-            self._pool.closed()
-        self._state = None
-
-    __del__ = leave
+    __del__ = give_back
