@@ -109,11 +109,15 @@ test-python: build exporter grammars
 	@$(PY) -m pytest
 
 .PHONY: test-oldest
-OLDEST_TESTS := tests/pyext/database $(addprefix tests/worker_hooks/test_,paths.py install.py queue_depth.py)
+OLDEST_TESTS := tests/pyext/database $(addprefix tests/worker_hooks/test_,paths.py task_traceparent.py install.py queue_depth.py)
 test-oldest: build ## the hooks on the oldest supported database drivers and Celery
 	@echo "test: the oldest supported database drivers and Celery"
-	@scripts/setup_oldest.sh $(VENV) $(BUILD)/oldest
+	@scripts/setup_beside.sh $(VENV) $(BUILD)/oldest requirements-oldest.txt
 	@$(BUILD)/oldest/bin/python -m pytest -m "not newer_drivers" $(OLDEST_TESTS)
+
+.PHONY: test-celery
+test-celery: build ## the hooks on the Celery releases between the oldest supported one and the newest
+	@scripts/celery_matrix.sh $(VENV) $(BUILD)
 
 .PHONY: test-soak
 test-soak: build
