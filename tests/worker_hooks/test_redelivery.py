@@ -35,7 +35,8 @@ def test_the_next_worker_works_for_the_same_request_and_the_task_is_counted_once
     await_total(0, "celery_worker_up", hostname="killed@here")
     after = start("after")
     try:
-        seen = result.get(timeout=240)  # before kombu 5.7, Redis is asked for it every 100 seconds, whatever the options
+        # Before kombu 5.7, Redis is asked for it every 100 seconds, whatever the options.
+        seen = result.get(timeout=240)
         assert (seen["current"], seen["header"]) == ("late-1", "late-1")
         await_total(1, "celery_tasks_total", **labels)
         assert total("celery_tasks_total", **labels, state="SUCCESS") == 1
