@@ -15,9 +15,9 @@ namespace reqtrail {
 namespace {
 
 constexpr std::size_t kUuidBytes = 16;
-// One system call for 64 ids, and little enough to throw away after a fork. It asks for a key only, which is expanded
+// One system call for 256 ids, and little enough to throw away after a fork. It asks for a key only, which is expanded
 // here: to have the kernel make all bytes takes twice as long.
-constexpr std::size_t kBlockBytes = 64 * kUuidBytes;
+constexpr std::size_t kBlockBytes = 256 * kUuidBytes;
 
 std::atomic<unsigned> fork_generation{0};
 

@@ -89,9 +89,9 @@ void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
   if (!taken.given && self->middleware->updates_request_header && !UpdateRequestHeader(self, taken.other_headers)) {
     ReportFault("request header");
   }
+  PyObject* traceparent = TraceparentFor(taken);  // before there is an id: it is quick to look into an empty context
   self->token = PyContextVar_Set(RequestIdVar(), taken.text);
   if (self->token == nullptr) ReportFault("context variable");
-  PyObject* traceparent = TraceparentFor(taken);
   if (traceparent == nullptr) return;
   self->trace_token = PyContextVar_Set(TraceparentVar(), traceparent);
   Py_DECREF(traceparent);

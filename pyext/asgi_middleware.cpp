@@ -18,11 +18,14 @@ PyObject* asgi_marker = nullptr;
 
 Middleware* AsMiddleware(PyObject* object) noexcept { return reinterpret_cast<Middleware*>(object); }
 
-// The arguments of app(scope, receive, send) in this order, borrowed; false when they are anything else.
-bool BindArguments(PyObject* const* args, Py_ssize_t positional, PyObject* kwnames, PyObject** bound) noexcept {
+// The arguments of app(scope, receive, send) in this order, borrowed: `args` itself, or `bound`; nullptr when they are
+// anything else.
+PyObject* const* BindArguments(PyObject* const* args, Py_ssize_t positional, PyObject* kwnames,
+                               PyObject** bound) noexcept {
   constexpr const char* kNames[] = {"scope", "receive", "send"};
   const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
-  if (positional + keywords != 3) return false;
+  if (positional + keywords != 3) return nullptr;
+  if (keywords == 0) return args;
   std::fill_n(bound, 3, nullptr);
   std::copy_n(args, positional, bound);
   for (Py_ssize_t i = 0; i < keywords; ++i) {
@@ -31,7 +34,7 @@ bool BindArguments(PyObject* const* args, Py_ssize_t positional, PyObject* kwnam
     });
     if (known != std::end(kNames)) bound[known - kNames] = args[positional + i];
   }
-  return std::all_of(bound, bound + 3, [](PyObject* argument) { return argument != nullptr; });
+  return std::all_of(bound, bound + 3, [](PyObject* argument) { return argument != nullptr; }) ? bound : nullptr;
 }
 
 bool IsRequest(PyObject* scope) noexcept {
@@ -41,8 +44,9 @@ bool IsRequest(PyObject* scope) noexcept {
 
 PyObject* CallMiddleware(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
   Middleware* self = AsMiddleware(callable);
-  PyObject* bound[3];
-  if (!BindArguments(args, PyVectorcall_NARGS(nargsf), kwnames, bound) || !IsRequest(bound[0])) {
+  PyObject* by_name[3];
+  PyObject* const* bound = BindArguments(args, PyVectorcall_NARGS(nargsf), kwnames, by_name);
+  if (bound == nullptr || !IsRequest(bound[0])) {
     return PyObject_Vectorcall(self->app, args, static_cast<std::size_t>(PyVectorcall_NARGS(nargsf)), kwnames);
   }
   return MakeCall(self, bound[0], bound[1], bound[2]);

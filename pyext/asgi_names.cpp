@@ -36,7 +36,6 @@ bool InitAsgiNames() {
       {&names.http_response_pathsend, "http.response.pathsend"},
       {&names.websocket_accept, "websocket.accept"},
       {&names.websocket_http_response_start, "websocket.http.response.start"},
-      {&names.websocket_http_response_body, "websocket.http.response.body"},
       {&names.send, "send"},
       {&names.throw_, "throw"},
       {&names.close, "close"},
@@ -52,9 +51,14 @@ const AsgiNames& Names() noexcept { return names; }
 
 bool IsName(PyObject* text, PyObject* name) noexcept {
   if (text == name) return true;
-  // CPython interns only literals that could be identifiers: "http.response.start" is often another object.
   if (text == nullptr || !PyUnicode_Check(text) || !PyUnicode_IS_COMPACT_ASCII(text)) return false;
   return AsciiView(text) == AsciiView(name);
+}
+
+bool IsNameAndKeep(PyObject* text, PyObject* AsgiNames::* name) noexcept {
+  if (!IsName(text, names.*name)) return false;
+  Py_SETREF(names.*name, Py_NewRef(text));
+  return true;
 }
 
 PyObject* DictItem(PyObject* dict, PyObject* key) noexcept {

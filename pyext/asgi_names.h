@@ -23,12 +23,13 @@ struct AsgiNames {
   PyObject* endpoint;
   PyObject* fastapi;
   PyObject* effective_route_context;
+  // The types of messages, which IsMessageType replaces.
   PyObject* http_response_start;
   PyObject* http_response_body;
   PyObject* http_response_pathsend;
   PyObject* websocket_accept;
   PyObject* websocket_http_response_start;
-  PyObject* websocket_http_response_body;
+  // The methods of a coroutine.
   PyObject* send;
   PyObject* throw_;
   PyObject* close;
@@ -37,11 +38,20 @@ struct AsgiNames {
 /// Called once, by the module's initialiser. False with a Python error set when there is no memory.
 [[nodiscard]] bool InitAsgiNames();
 
-/// Borrowed strings that live as long as the process. REQUIRES: InitAsgiNames before.
+/// Borrowed strings that live as long as the process, but for the types of messages. REQUIRES: InitAsgiNames before.
 [[nodiscard]] const AsgiNames& Names() noexcept;
 
 /// Whether `text` is the string `name`, which is one of Names(). False for anything that is not a str. Sets no error.
 [[nodiscard]] bool IsName(PyObject* text, PyObject* name) noexcept;
+
+/// As IsName. Makes `text`, where it is that string, the object for it in Names(). REQUIRES: the GIL.
+[[nodiscard]] bool IsNameAndKeep(PyObject* text, PyObject* AsgiNames::* name) noexcept;
+
+/// As IsName for the type of a message. Applications write it as a literal of their own, since CPython interns only
+/// what could be an identifier: the last one is kept, and known by its address the next time. REQUIRES: the GIL.
+[[nodiscard]] inline bool IsMessageType(PyObject* text, PyObject* AsgiNames::* name) noexcept {
+  return text == Names().*name || IsNameAndKeep(text, name);
+}
 
 /// The value of `key` in `dict`, borrowed; nullptr where there is none, or no dict. Sets no error: an application's own
 /// key whose __eq__ raises is passed over.

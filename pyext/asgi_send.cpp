@@ -45,18 +45,18 @@ void NoteStart(Exchange* self, PyObject* message) noexcept {
 // The message to send in place of `message`: a new reference, or nullptr without an error for "as it is".
 PyObject* Observe(Exchange* self, PyObject* message) noexcept {
   if (!PyDict_Check(message)) return nullptr;
-  const AsgiNames& names = Names();
   PyObject* type = TypeItem(message);
   const bool recorded = self->middleware->recorder != nullptr;
-  if (IsName(type, names.http_response_body)) {
+  if (IsMessageType(type, &AsgiNames::http_response_body)) {
     if (recorded && self->ended_ns == 0 && !MoreBody(message)) self->ended_ns = MonotonicNs();
-  } else if (IsName(type, names.http_response_start) || IsName(type, names.websocket_http_response_start)) {
+  } else if (IsMessageType(type, &AsgiNames::http_response_start) ||
+             IsMessageType(type, &AsgiNames::websocket_http_response_start)) {
     if (recorded) NoteStart(self, message);
     return WithRequestIdHeader(message, self->header, self->middleware->exposed_header);
-  } else if (IsName(type, names.websocket_accept)) {
+  } else if (IsMessageType(type, &AsgiNames::websocket_accept)) {
     self->accepted = true;
     return WithRequestIdHeader(message, self->header, nullptr);
-  } else if (IsName(type, names.http_response_pathsend)) {
+  } else if (IsMessageType(type, &AsgiNames::http_response_pathsend)) {
     if (recorded && self->ended_ns == 0) self->ended_ns = MonotonicNs();
   }
   return nullptr;
