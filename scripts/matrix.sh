@@ -47,7 +47,9 @@ install() {
 inside() {
   local root=$keep/$1
   unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
+    mount --bind "$0" "$0" # a root that is a mount, which tools that look for file systems find
     mount -t proc proc "$0/proc"
+    mount --bind -o ro /sys "$0/sys" # node_exporter does not live without
     mount --rbind /dev "$0/dev"
     mount -t tmpfs tmpfs "$0/dev/shm"
     exec chroot "$0" env HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 bash -euo pipefail -c "$1"

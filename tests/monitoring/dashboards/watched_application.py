@@ -59,18 +59,20 @@ class WatchedApplication:
         self.reader_dsn = self.stack.postgres.dsn("commandcenter", "exporter_user")
         exporter = self._servers.enter_context(PostgresExporter(directory / "exporter", self.reader_dsn))
         node = self._servers.enter_context(NodeExporter(directory / "node"))
-        targets = {
+        self._targets = {
             "backend": [f"127.0.0.1:{self.stack.api_port}"],
             "celery-worker": [f"127.0.0.1:{self.stack.worker_metrics_port}"],
             "postgres": [exporter.address],
             "node": [node.address],
         }
-        self.prometheus = self._servers.enter_context(Prometheus(directory / "prometheus", targets))
+        self.prometheus = self._servers.enter_context(Prometheus(directory / "prometheus", self._targets))
         self.tasks = Celery(broker=self.stack.redis.url, set_as_current=False)
         self._servers.callback(self.tasks.close)
 
     def load(self, requests: int = 320) -> None:
         """Send requests of every kind, fail tasks, and take a worker's connection away so that it tries again."""
+        # A counter that is there at the first scrape has no rate. Prometheus takes some seconds to know its targets.
+        wait_for(lambda: len(self.prometheus.query("up == 1")) == len(self._targets), seconds=60)
         with ThreadPoolExecutor(16) as clients:
             sent = (_REQUESTS[number % len(_REQUESTS)] for number in range(requests))
             answers = list(clients.map(self.send, sent))
