@@ -1,5 +1,6 @@
 """The current request id on the transactions of psycopg 3 connections and pools, without a round trip of its own."""
 
+import functools
 import sys
 from collections.abc import Callable, Generator
 from typing import Any
@@ -122,6 +123,7 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
 
     comments = commented_begin if rider.commenter.active else None
     exec_command = psycopg_exec_command(base, rider, comments, generators, begin_in_pipeline, refused)
+    functools.update_wrapper(exec_command, plain)
     commented = ("cursor_factory", "server_cursor_factory") if rider.commenter.active else ()
     return {"_exec_command": exec_command, **{name: _commenting(name, rider) for name in commented}}
 

@@ -3,6 +3,7 @@
 psycopg2 sends BEGIN itself, in C. So the id rides on the first statement of the transaction, in the same message.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -212,6 +213,7 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
         return _prepare_again(self, before, text, error, rider)
 
     hook = execute if rider.asks_of_each else psycopg2_execute(base, rider, execute, psycopg2.Error, again)
+    functools.update_wrapper(hook, plain)
     members = {"execute": hook, "executemany": executemany, "query": property(query), "_reqtrail_before": None}
     members |= {name: _behind(getattr(base, name), rider) for name in _WRITTEN_BY_PSYCOPG2}
     return members if base.__dictoffset__ else {"__slots__": ("__dict__",), **members}

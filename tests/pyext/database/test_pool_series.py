@@ -323,6 +323,7 @@ def test_a_fault_while_a_connection_comes_back_does_not_keep_it_from_the_pool(
         patch.setattr("reqtrail._faults._logged", set())
         patch.setattr("reqtrail._pool_series._Place.check_in", None)
         pool.run(lambda engine: engine.connect().close())
+        assert (*pool.states, pool.size, pool.limit) == (0, 0, 0, 0)
     assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
     assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
     pool.run(lambda engine: engine.connect().close())
