@@ -26,7 +26,7 @@ bool CheckSteppable(const BeginInFlight* self) {
 }
 
 // After a step that was no suspension: the end, or the first step of what is in its place.
-PySendResult GoOn(BeginInFlight* self, PyObject** result) {
+[[gnu::hot]] PySendResult GoOn(BeginInFlight* self, PyObject** result) {
   for (;;) {
     Py_CLEAR(self->inner);
     const Settle settle = std::exchange(self->settle, nullptr);
@@ -37,7 +37,7 @@ PySendResult GoOn(BeginInFlight* self, PyObject** result) {
   }
 }
 
-PySendResult Step(PyObject* object, PyObject* value, PyObject** result) {
+[[gnu::hot]] PySendResult Step(PyObject* object, PyObject* value, PyObject** result) {
   BeginInFlight* self = Self(object);
   *result = nullptr;
   if (!CheckSteppable(self)) return PYGEN_ERROR;
@@ -107,7 +107,7 @@ int Clear(PyObject* object) {
   return 0;
 }
 
-void Deallocate(PyObject* object) {
+[[gnu::hot]] void Deallocate(PyObject* object) {
   PyObject_GC_UnTrack(object);
   BeginInFlight* self = Self(object);
   Py_CLEAR(self->inner);
@@ -146,8 +146,8 @@ bool InitBeginInFlight() {
   return begin_type != nullptr;
 }
 
-PyObject* MakeBeginInFlight(DriverMethod* method, PyObject* connection, PyObject* command, PyObject* timeout,
-                            PyObject* inner, Settle settle) {
+[[gnu::hot]] PyObject* MakeBeginInFlight(DriverMethod* method, PyObject* connection, PyObject* command,
+                                         PyObject* timeout, PyObject* inner, Settle settle) {
   if (inner == nullptr) return nullptr;
   BeginInFlight* self = free_begins.Take(begin_type);
   if (self == nullptr) {

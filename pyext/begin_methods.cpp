@@ -18,6 +18,9 @@
 namespace reqtrail {
 namespace {
 
+// What runs in each transaction is [[gnu::hot]], here and where it is called: it lies side by side then. By the time of
+// a BEGIN others have taken the processor's caches, and each page of code more is one more to fetch.
+
 struct DriverNames {
   PyObject* autocommit;
   PyObject* before;
@@ -71,7 +74,7 @@ PyObject* Commented(PyObject* commented, PyObject* text) {
 
 enum : std::uint8_t { kBegins, kAsyncpgCommented, kErrors, kRecover };
 
-PyObject* SettleAsyncpg(const BeginInFlight& begin, PyObject** result) {
+[[gnu::hot]] PyObject* SettleAsyncpg(const BeginInFlight& begin, PyObject** result) {
   if (*result != nullptr) {  // the status of the last command: "SET"
     Py_SETREF(*result, Py_NewRef(names.begin));
     return nullptr;
@@ -115,7 +118,8 @@ PyObject* BeginOfAsyncpg(const DriverMethod* method, PyObject* connection, PyObj
   return AsciiText({AsciiView(commented), " ", FrontOf(rider), id.text(), "'"});
 }
 
-PyObject* ExecuteOfAsyncpg(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+[[gnu::hot]] PyObject* ExecuteOfAsyncpg(PyObject* callable, PyObject* const* args, std::size_t nargsf,
+                                        PyObject* kwnames) {
   DriverMethod* method = MethodOf(callable);
   const Py_ssize_t count = PyVectorcall_NARGS(nargsf);
   const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -148,7 +152,7 @@ long NumberIn(PyObject* object, PyObject* name) {
   return number ? PyLong_AsLong(number.get()) : -1;
 }
 
-PyObject* SettlePsycopg(const BeginInFlight& begin, PyObject** result) {
+[[gnu::hot]] PyObject* SettlePsycopg(const BeginInFlight& begin, PyObject** result) {
   if (*result == nullptr) return nullptr;
   const Owned results(std::exchange(*result, nullptr));
   if (!PyList_Check(results.get()) || PyList_GET_SIZE(results.get()) == 0) {
@@ -173,8 +177,8 @@ PyObject* SendByPsycopg(const DriverMethod* method, PyObject* connection, PyObje
   return sent ? PyObject_CallMethodOneArg(method->own[kGenerators], names.execute, pgconn.get()) : nullptr;
 }
 
-PyObject* BeginByPsycopg(DriverMethod* method, PyObject* connection, PyObject* command, std::string_view front,
-                         std::string_view id) {
+[[gnu::hot]] PyObject* BeginByPsycopg(DriverMethod* method, PyObject* connection, PyObject* command,
+                                      std::string_view front, std::string_view id) {
   const Owned pipeline(PyObject_GetAttr(connection, names.pipeline));
   if (!pipeline) return nullptr;
   if (pipeline.get() != Py_None) {
@@ -198,7 +202,8 @@ bool IsOwnBegin(PyObject* connection, PyObject* command) noexcept {
   return own.get() == command;
 }
 
-PyObject* ExecCommandOfPsycopg(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+[[gnu::hot]] PyObject* ExecCommandOfPsycopg(PyObject* callable, PyObject* const* args, std::size_t nargsf,
+                                            PyObject* kwnames) {
   DriverMethod* method = MethodOf(callable);
   if (PyVectorcall_NARGS(nargsf) != 2 || kwnames != nullptr || !IsOwnBegin(args[0], args[1])) {
     return CallOwn(method, args, nargsf, kwnames);
@@ -262,8 +267,8 @@ int IsToBeAgain(const DriverMethod* method, PyObject* cursor, PyObject* before, 
   return answer ? PyObject_IsTrue(answer.get()) : -1;
 }
 
-PyObject* ExecuteTogether(const DriverMethod* method, PyObject* cursor, PyObject* query, PyObject* vars,
-                          PyObject* before) {
+[[gnu::hot]] PyObject* ExecuteTogether(const DriverMethod* method, PyObject* cursor, PyObject* query, PyObject* vars,
+                                       PyObject* before) {
   const Owned text(PyUnicode_Concat(before, query));
   if (!text || PyObject_SetAttr(cursor, names.before, before) < 0) return nullptr;
   PyObject* stack[] = {nullptr, cursor, text.get(), vars};
@@ -283,7 +288,8 @@ PyObject* ExecuteTogether(const DriverMethod* method, PyObject* cursor, PyObject
   return CallOwn(method, stack + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }
 
-PyObject* ExecuteOfPsycopg2(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+[[gnu::hot]] PyObject* ExecuteOfPsycopg2(PyObject* callable, PyObject* const* args, std::size_t nargsf,
+                                         PyObject* kwnames) {
   const DriverMethod* method = MethodOf(callable);
   const Py_ssize_t count = PyVectorcall_NARGS(nargsf);
   const bool is_usual = kwnames == nullptr && (count == 2 || count == 3) && PyUnicode_CheckExact(args[1]) &&

@@ -82,7 +82,7 @@ bool CheckRider(PyObject* object) {
   return false;
 }
 
-bool MayRide(const Rider* rider, PyObject* connection) noexcept {
+[[gnu::hot]] bool MayRide(const Rider* rider, PyObject* connection) noexcept {
   if (rider->is_on == 0 || !HasFront(rider)) return false;
   if (rider->quiet == nullptr || PySet_GET_SIZE(rider->quiet) == 0) return true;
   const int is_quiet = PySet_Contains(rider->quiet, connection);

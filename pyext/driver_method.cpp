@@ -95,7 +95,8 @@ PyObject* MakeDriverMethod(vectorcallfunc vectorcall, PyObject* base, const char
   return object;
 }
 
-PyObject* CallOwn(const DriverMethod* method, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+[[gnu::hot]] PyObject* CallOwn(const DriverMethod* method, PyObject* const* args, std::size_t nargsf,
+                               PyObject* kwnames) {
   PyObject* own = PyObject_GetAttr(method->base, method->name);
   if (own == nullptr) return nullptr;
   PyObject* result = PyObject_Vectorcall(own, args, nargsf, kwnames);

@@ -29,7 +29,7 @@ PyObject* RequestIdVar() noexcept { return request_id_var; }
 
 PyObject* TraceparentVar() noexcept { return traceparent_var; }
 
-PyObject* CurrentRequestId() noexcept { return CurrentText(request_id_var); }
+[[gnu::hot]] PyObject* CurrentRequestId() noexcept { return CurrentText(request_id_var); }
 
 PyObject* CurrentTraceparent() noexcept { return CurrentText(traceparent_var); }
 

@@ -45,19 +45,19 @@ std::array<PyMethodDef, 2> functions{
 
 }  // namespace
 
-CheckedRequestId::CheckedRequestId() noexcept : id_(CurrentRequestId()) {
+[[gnu::hot]] CheckedRequestId::CheckedRequestId() noexcept : id_(CurrentRequestId()) {
   if (id_ != nullptr && !(IsAscii(id_) && IsRequestId(AsciiView(id_)))) Py_CLEAR(id_);
 }
 
 std::string_view CheckedRequestId::text() const noexcept { return AsciiView(id_); }
 
-PyObject* AsciiText(std::initializer_list<std::string_view> parts) {
+[[gnu::hot]] PyObject* AsciiText(std::initializer_list<std::string_view> parts) {
   PyObject* text = PyUnicode_New(SizeOf(parts), 127);
   if (text != nullptr) Write(parts, reinterpret_cast<char*>(PyUnicode_1BYTE_DATA(text)));
   return text;
 }
 
-PyObject* BytesText(std::initializer_list<std::string_view> parts) {
+[[gnu::hot]] PyObject* BytesText(std::initializer_list<std::string_view> parts) {
   PyObject* bytes = PyBytes_FromStringAndSize(nullptr, SizeOf(parts));
   if (bytes != nullptr) Write(parts, PyBytes_AS_STRING(bytes));
   return bytes;
