@@ -43,34 +43,43 @@ py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(ob
 
 py::object Borrow(PyObject* object) { return py::reinterpret_borrow<py::object>(object); }
 
-/// Empty where there is no such attribute. Leaves no Python error set.
-py::object Attribute(const py::object& object, PyObject* name) {
-  py::object value = Steal(PyObject_GetAttr(object.ptr(), name));
-  if (!value) PyErr_Clear();
-  return value;
-}
+/// What an object has in its own `__dict__`. Attributes that its class makes are not there.
+class Attributes {
+ public:
+  explicit Attributes(PyObject* object) : dict_(Steal(PyObject_GenericGetDict(object, nullptr))) {
+    if (!dict_) PyErr_Clear();
+  }
 
-bool IsEmptyList(const py::object& list) {
-  return list && PyList_Check(list.ptr()) && PyList_GET_SIZE(list.ptr()) == 0;
-}
+  /// Borrowed, or nullptr.
+  PyObject* operator[](PyObject* name) const noexcept {
+    return dict_ ? PyDict_GetItemWithError(dict_.ptr(), name) : nullptr;
+  }
+
+ private:
+  py::object dict_;
+};
+
+bool IsEmptyList(PyObject* list) { return list != nullptr && PyList_Check(list) && PyList_GET_SIZE(list) == 0; }
 
 /// Whether a record of this logger is what logging alone makes of it, neither replaced nor looked at on its way.
-bool IsPlain(const py::object& logger) {
+bool IsPlain(PyObject* logger, const Attributes& attributes) {
   if (PyDict_GetItemWithError(names.module_dict, names.record_factory) != names.record_type) return false;
   for (PyObject* step : names.steps) {
-    const py::object method = Attribute(logger, step);
-    if (!method || !PyMethod_Check(method.ptr())) return false;
-    PyObject* function = PyMethod_GET_FUNCTION(method.ptr());
-    if (!PyFunction_Check(function) || PyFunction_GET_GLOBALS(function) != names.module_dict) return false;
+    const py::object method = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(logger)), step));
+    PyErr_Clear();
+    if (!method || !PyFunction_Check(method.ptr()) || attributes[step] != nullptr) return false;
+    if (PyFunction_GET_GLOBALS(method.ptr()) != names.module_dict) return false;
   }
-  return Attribute(logger, names.disabled).ptr() == Py_False && IsEmptyList(Attribute(logger, names.filters));
+  return attributes[names.disabled] == Py_False && IsEmptyList(attributes[names.filters]);
 }
 
 /// Whether `handler` would write a record of level INFO just as it is.
-bool WritesAll(const py::object& handler) {
-  if (!TakesAttributes(handler.ptr()) || !IsEmptyList(Attribute(handler, names.filters))) return false;
-  const py::object level = Attribute(handler, names.level);
-  return level && PyLong_CheckExact(level.ptr()) && PyLong_AsLong(level.ptr()) <= kInfo;
+bool WritesAll(PyObject* handler) {
+  if (!TakesAttributes(handler)) return false;
+  const Attributes attributes(handler);
+  PyObject* level = attributes[names.level];
+  return IsEmptyList(attributes[names.filters]) && level != nullptr && PyLong_CheckExact(level) &&
+         PyLong_AsLong(level) <= kInfo;
 }
 
 bool SetItem(const py::object& dict, PyObject* name, const py::object& value) {
@@ -90,20 +99,21 @@ AccessLog::AccessLog(const AccessLogOptions& options)
 
 /// The handler that alone gets the logger's records, if it takes attributes; else empty, also where there is none.
 py::object AccessLog::OnlyHandler() const {
-  if (!IsPlain(logger_)) return {};
   py::object found;
   for (py::object logger = logger_; logger && !logger.is_none();) {
-    const py::object handlers = Attribute(logger, names.handlers);
-    if (!handlers || !PyList_Check(handlers.ptr())) return {};
-    const Py_ssize_t count = PyList_GET_SIZE(handlers.ptr());
+    const Attributes attributes(logger.ptr());
+    if (logger.is(logger_) && !IsPlain(logger.ptr(), attributes)) return {};
+    PyObject* handlers = attributes[names.handlers];
+    if (handlers == nullptr || !PyList_Check(handlers)) return {};
+    const Py_ssize_t count = PyList_GET_SIZE(handlers);
     if (count > 1 || (count == 1 && found)) return {};
-    if (count == 1) found = Borrow(PyList_GET_ITEM(handlers.ptr(), 0));
-    const py::object propagate = Attribute(logger, names.propagate);
-    if (!propagate || !PyBool_Check(propagate.ptr())) return {};
-    if (propagate.ptr() == Py_False) break;
-    logger = Attribute(logger, names.parent);
+    if (count == 1) found = Borrow(PyList_GET_ITEM(handlers, 0));
+    PyObject* propagate = attributes[names.propagate];
+    if (propagate == Py_False) break;
+    if (propagate != Py_True) return {};
+    logger = Borrow(attributes[names.parent]);
   }
-  return found && WritesAll(found) ? found : py::object();
+  return found && WritesAll(found.ptr()) ? found : py::object();
 }
 
 /// Empty with a Python error set.
