@@ -24,13 +24,19 @@ from tests.cli.test_trace_sources import ACCESS, HOLDER, ID, WAIT, line
 LONG_NAME = "a" * 300
 
 
+# Since CPython 3.13 it is a pattern, of a folder that is not there.
+NO_SUCH_PATTERN = (
+    "'**' can only be an entire path component" if sys.version_info < (3, 13) else "No such file or directory"
+)
+
+
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
         ("~nobody-of-this-name/api.log", "No such file or directory"),
         ("no-such-folder/*.log", "no-such-folder: No such file or directory"),
         (LONG_NAME, "File name too long"),
-        ("logs/**.log", "'**' can only be an entire path component"),
+        ("logs/**.log", NO_SUCH_PATTERN),
         ("cut.log.gz", "while decompressing"),
         (".", "Is a directory"),
     ],
