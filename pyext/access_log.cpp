@@ -7,6 +7,7 @@
 
 #include "pyext/instrument_fault.h"
 #include "pyext/json_log_handler.h"
+#include "pyext/new_reference.h"
 
 namespace py = pybind11;
 
@@ -33,13 +34,15 @@ struct LoggingNames {
   PyObject* endpoint = nullptr;
   PyObject* method = nullptr;
   PyObject* status_code = nullptr;
-  /// A record passes them on its way from makeRecord() to the handlers. Tools that watch a process replace them.
-  std::array<PyObject*, 3> steps{};
+  PyObject* handle = nullptr;
+  PyObject* filter = nullptr;
+  PyObject* levelname = nullptr;
+  PyObject* level_names = nullptr;
+  /// The methods of a logger that a record passes on its way to the handlers. Tools that watch a process replace them.
+  std::array<PyObject*, 5> steps{};
 };
 
 LoggingNames names;
-
-py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
 
 py::object Borrow(PyObject* object) { return py::reinterpret_borrow<py::object>(object); }
 
@@ -78,12 +81,23 @@ bool WritesAll(PyObject* handler) {
   if (!TakesAttributes(handler)) return false;
   const Attributes attributes(handler);
   PyObject* level = attributes[names.level];
-  return IsEmptyList(attributes[names.filters]) && level != nullptr && PyLong_CheckExact(level) &&
-         PyLong_AsLong(level) <= kInfo;
+  if (level == nullptr || !PyLong_CheckExact(level)) return false;
+  int overflow = 0;
+  const long least = PyLong_AsLongAndOverflow(level, &overflow);
+  return overflow == 0 && least <= kInfo && IsEmptyList(attributes[names.filters]) &&
+         attributes[names.handle] == nullptr && attributes[names.filter] == nullptr;
 }
 
 bool SetItem(const py::object& dict, PyObject* name, const py::object& value) {
   return value && PyDict_SetItem(dict.ptr(), name, value.ptr()) == 0;
+}
+
+/// What logging.INFO is called now.
+py::object LevelName() {
+  PyObject* level_names = PyDict_GetItemWithError(names.module_dict, names.level_names);
+  PyObject* name =
+      level_names == nullptr || !PyDict_Check(level_names) ? nullptr : PyDict_GetItemWithError(level_names, names.info);
+  return name == nullptr ? py::str("INFO") : Borrow(name);
 }
 
 double SecondsSinceEpoch() {
@@ -100,7 +114,7 @@ AccessLog::AccessLog(const AccessLogOptions& options)
 /// The handler that alone gets the logger's records, if it takes attributes; else empty, also where there is none.
 py::object AccessLog::OnlyHandler() const {
   py::object found;
-  for (py::object logger = logger_; logger && !logger.is_none();) {
+  for (py::object logger = logger_; !logger.is_none();) {
     const Attributes attributes(logger.ptr());
     if (logger.is(logger_) && !IsPlain(logger.ptr(), attributes)) return {};
     PyObject* handlers = attributes[names.handlers];
@@ -111,6 +125,7 @@ py::object AccessLog::OnlyHandler() const {
     PyObject* propagate = attributes[names.propagate];
     if (propagate == Py_False) break;
     if (propagate != Py_True) return {};
+    if (attributes[names.parent] == nullptr) return {};
     logger = Borrow(attributes[names.parent]);
   }
   return found && WritesAll(found.ptr()) ? found : py::object();
@@ -126,14 +141,14 @@ py::object AccessLog::AttributesOf(const AccessLine& line) const {
   const bool set =
       SetItem(attributes, names.args, Steal(PyTuple_Pack(3, method.ptr(), endpoint.ptr(), status_code.ptr()))) &&
       SetItem(attributes, names.created, Steal(PyFloat_FromDouble(SecondsSinceEpoch()))) &&
-      SetItem(attributes, names.method, method) && SetItem(attributes, names.endpoint, endpoint) &&
-      SetItem(attributes, names.status_code, status_code) &&
+      SetItem(attributes, names.levelname, LevelName()) && SetItem(attributes, names.method, method) &&
+      SetItem(attributes, names.endpoint, endpoint) && SetItem(attributes, names.status_code, status_code) &&
       SetItem(attributes, names.duration, Steal(PyFloat_FromDouble(line.seconds)));
   return set ? attributes : py::object();
 }
 
 /// False with a Python error set.
-bool AccessLog::WriteThrough(const AccessLine& line) const {
+bool AccessLog::WriteEitherWay(const AccessLine& line) const {
   PyObject* enabled = levels_ ? PyDict_GetItemWithError(levels_.ptr(), names.info) : nullptr;
   if (enabled == Py_False) return true;
   if (enabled == Py_True) {
@@ -148,7 +163,7 @@ bool AccessLog::WriteThrough(const AccessLine& line) const {
 }
 
 void AccessLog::Write(const AccessLine& line) noexcept {
-  if (!WriteThrough(line)) ReportFault("access line");
+  if (!WriteEitherWay(line)) ReportFault("access line");
 }
 
 int AccessLog::Traverse(visitproc visit, void* arg) noexcept {
@@ -180,9 +195,14 @@ bool InitAccessLog() {
   intern(names.endpoint, "endpoint");
   intern(names.method, "method");
   intern(names.status_code, "status_code");
-  intern(names.steps[0], "makeRecord");
-  intern(names.steps[1], "handle");
-  intern(names.steps[2], "callHandlers");
+  intern(names.handle, "handle");
+  intern(names.filter, "filter");
+  intern(names.levelname, "levelname");
+  intern(names.level_names, "_levelToName");
+  names.steps = {names.handle, names.filter, nullptr, nullptr, nullptr};
+  intern(names.steps[2], "isEnabledFor");
+  intern(names.steps[3], "makeRecord");
+  intern(names.steps[4], "callHandlers");
   return ready;
 }
 

@@ -35,7 +35,7 @@ class AccessLog {
  private:
   [[nodiscard]] pybind11::object OnlyHandler() const;
   [[nodiscard]] pybind11::object AttributesOf(const AccessLine& line) const;
-  [[nodiscard]] bool WriteThrough(const AccessLine& line) const;
+  [[nodiscard]] bool WriteEitherWay(const AccessLine& line) const;
 
   pybind11::object logger_;
   pybind11::object levels_;  ///< the logger's memory of which levels are enabled: a dict, or empty where it has none

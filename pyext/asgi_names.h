@@ -4,7 +4,8 @@
 
 namespace reqtrail {
 
-/// The strings of the ASGI protocol that the middleware looks for, interned and ASCII.
+/// The strings of the ASGI protocol that the middleware looks for, in ASCII. They are interned, but that of
+/// a message's type may be the application's own literal.
 struct AsgiNames {
   PyObject* type;
   PyObject* http;

@@ -11,11 +11,13 @@
 
 #include "log_sinks/dropped_lines.h"
 #include "log_sinks/line_sink.h"
+#include "pyext/ended_thread.h"
 #include "pyext/json_log_formatter.h"
 #include "pyext/json_value.h"
 #include "pyext/log_line.h"
 #include "pyext/log_sampling.h"
 #include "pyext/log_sink_bindings.h"
+#include "pyext/new_reference.h"
 
 namespace py = pybind11;
 
@@ -29,13 +31,13 @@ PyObject* name_of_format = nullptr;
 PyTypeObject* handler_type = nullptr;
 /// The methods of handler_type by which a record comes in, as its subclasses inherit them.
 std::array<std::pair<PyObject*, PyObject*>, 2> entrances;
+PyObject* plain_filter = nullptr;  ///< logging.Filterer.filter
 
 struct Connection {
   std::shared_ptr<LineSink> sink;
   py::object formatter = py::none();
   LineFormat* format = nullptr;  ///< of `formatter`, when that is a compiled one
   std::shared_ptr<AccessSampling> sampling;
-  bool takes_attributes = false;
   TextBuffer spare;  ///< memory of the last line, for the next one
 };
 
@@ -46,8 +48,6 @@ struct Handler {
 enum class Outcome : unsigned char { kLine, kNothing, kRaised };
 
 Handler* AsHandler(PyObject* object) noexcept { return reinterpret_cast<Handler*>(object); }
-
-py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
 
 /// The record that the handler's filters leave: `record`, another one, or none. Empty with a Python error set.
 py::object Filtered(PyObject* self, PyObject* record) {
@@ -97,7 +97,8 @@ Outcome Format(const Connection& connection, PyObject* record, TextBuffer& text)
 Outcome FormatAttributes(const Connection& connection, PyObject* attributes, TextBuffer& text) {
   if (!IsSampled(connection, attributes)) return Outcome::kNothing;
   const py::object formatter = connection.formatter;  // owns the format
-  if (!AppendLogLineOf(text, *connection.format, attributes)) return Outcome::kRaised;
+  // Without one, a finalizer has set another formatter since TakesAttributes.
+  if (connection.format == nullptr || !AppendLogLineOf(text, *connection.format, attributes)) return Outcome::kRaised;
   text.Append('\n');
   return Outcome::kLine;
 }
@@ -121,7 +122,7 @@ bool Write(std::shared_ptr<LineSink> sink, std::string_view line) {
     const DropReason reason = sink->Write(line);
     CountDropped(reason);
     if (reason != DropReason::kInterrupted) sink.reset();
-    PyEval_RestoreThread(state);
+    RestoreThread(state);
     if (reason != DropReason::kInterrupted) return true;
     if (PyErr_CheckSignals() < 0) return false;
   }
@@ -163,14 +164,6 @@ PyObject* Emit(PyObject* self, PyObject* record) {
   Py_RETURN_NONE;
 }
 
-bool HasCompiledEntrances(PyObject* self) {
-  return std::ranges::all_of(entrances, [&](const auto& entrance) {
-    const py::object found = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), entrance.first));
-    PyErr_Clear();
-    return found.ptr() == entrance.second;
-  });
-}
-
 PyObject* Connect(PyObject* self, PyObject* args) {
   PyObject* sink = nullptr;
   PyObject* formatter = nullptr;
@@ -189,7 +182,6 @@ PyObject* Connect(PyObject* self, PyObject* args) {
     std::swap(connection.sink, to);
     std::swap(connection.sampling, sampling);
     connection.format = CompiledFormatOf(formatter);
-    connection.takes_attributes = connection.format != nullptr && HasCompiledEntrances(self);
     // Last, and moved out first: what is let go of may be the last reference, and run any code.
     const py::object former = std::exchange(connection.formatter, py::reinterpret_borrow<py::object>(formatter));
   } catch (py::error_already_set& error) {
@@ -224,7 +216,6 @@ int Clear(PyObject* self) {
   Connection* connection = AsHandler(self)->connection;
   if (connection == nullptr) return 0;
   connection->format = nullptr;
-  connection->takes_attributes = false;
   const py::object former = std::exchange(connection->formatter, py::none());
   return 0;
 }
@@ -266,6 +257,10 @@ PyObject* MakeRecordHandlerType() {
   PyObject* type = ready ? PyType_FromSpec(&spec) : nullptr;
   if (type == nullptr) return nullptr;
   handler_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(type));
+  const py::object logging = Steal(PyImport_ImportModule("logging"));
+  const py::object filterer = logging ? Steal(PyObject_GetAttrString(logging.ptr(), "Filterer")) : py::object();
+  plain_filter = filterer ? PyObject_GetAttr(filterer.ptr(), name_of_filter) : nullptr;
+  if (plain_filter == nullptr) return nullptr;
   for (std::size_t i = 0; i < entrances.size(); ++i) {
     PyObject* name = PyUnicode_InternFromString(methods[i].ml_name);
     PyObject* method = name == nullptr ? nullptr : PyObject_GetAttr(type, name);
@@ -276,7 +271,14 @@ PyObject* MakeRecordHandlerType() {
 }
 
 bool TakesAttributes(PyObject* object) noexcept {
-  return PyObject_TypeCheck(object, handler_type) && AsHandler(object)->connection->takes_attributes;
+  if (!PyObject_TypeCheck(object, handler_type) || AsHandler(object)->connection->format == nullptr) return false;
+  const auto has = [&](PyObject* name, PyObject* method) {
+    const py::object found = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(object)), name));
+    PyErr_Clear();
+    return found.ptr() == method;
+  };
+  return has(name_of_filter, plain_filter) &&
+         std::ranges::all_of(entrances, [&](const auto& entrance) { return has(entrance.first, entrance.second); });
 }
 
 bool WriteAttributes(PyObject* handler, PyObject* attributes) {

@@ -13,8 +13,8 @@ namespace reqtrail {
 [[nodiscard]] PyObject* MakeRecordHandlerType();
 
 /// Whether `object` is a RecordHandler that needs no more of a record than its attributes: neither its type nor its
-/// formatter replaces what is compiled. What filters and level it has is not asked. REQUIRES: the GIL, and
-/// MakeRecordHandlerType before. Sets no error.
+/// formatter replaces what is compiled or logging's own. What it has itself (filters, a level) is not asked. REQUIRES:
+/// the GIL, and MakeRecordHandlerType before. Sets no error.
 [[nodiscard]] bool TakesAttributes(PyObject* object) noexcept;
 
 /// Writes the line of the record that would have these `attributes` (a dict), as `emit` does. False with what is no

@@ -6,13 +6,12 @@
 #include <string_view>
 
 #include "pyext/ascii_text.h"
+#include "pyext/new_reference.h"
 
 namespace py = pybind11;
 
 namespace reqtrail {
 namespace {
-
-py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
 
 std::string_view TypeName(PyObject* object) { return Py_TYPE(object)->tp_name; }
 

@@ -10,6 +10,7 @@
 
 #include "core/traceparent.h"
 #include "pyext/ascii_text.h"
+#include "pyext/new_reference.h"
 #include "pyext/percent_format.h"
 #include "pyext/record_attributes.h"
 #include "pyext/request_context.h"
@@ -26,8 +27,6 @@ constexpr std::array<std::string_view, 8> kTakenKeys = {"time", "level",     "lo
 PyObject* name_of_get_message = nullptr;
 PyObject* name_of_format_exception = nullptr;
 PyObject* log_record_type = nullptr;
-
-py::object Steal(PyObject* object) { return py::reinterpret_steal<py::object>(object); }
 
 /// type(object).__name__, without running a metaclass.
 std::string_view TypeName(PyObject* object) {

@@ -14,6 +14,7 @@ pybind11_add_module(_native
   pyext/begin_methods.cpp
   pyext/begin_rider.cpp
   pyext/driver_method.cpp
+  pyext/ended_thread.cpp
   pyext/http_metrics.cpp
   pyext/id_policy.cpp
   pyext/instrument_fault.cpp

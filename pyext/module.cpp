@@ -7,6 +7,7 @@
 #include "pyext/asgi_module.h"
 #include "pyext/begin_methods.h"
 #include "pyext/begin_rider.h"
+#include "pyext/ended_thread.h"
 #include "pyext/instrument_fault.h"
 #include "pyext/json_log_formatter.h"
 #include "pyext/json_log_handler.h"
@@ -37,6 +38,7 @@ const char* RequestIdFaultOf(const py::str& id) {
 PYBIND11_MODULE(_native_of_main, m) {
   m.doc() = "The compiled half of reqtrail.";
   m.attr("__version__") = REQTRAIL_VERSION;
+  reqtrail::KeepEndedThreads();
   if (!reqtrail::InitRequestContext()) throw py::error_already_set();
   m.attr("request_id_var") = py::reinterpret_borrow<py::object>(reqtrail::RequestIdVar());
   m.attr("traceparent_var") = py::reinterpret_borrow<py::object>(reqtrail::TraceparentVar());

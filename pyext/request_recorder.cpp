@@ -49,15 +49,15 @@ bool Asks(PyObject* callable, PyObject* argument, const char* where) noexcept {
   return yes == 1;
 }
 
-void LogAccess(Recorder* self, PyObject* handler, const Ending& ending) noexcept {
+void LogAccess(Recorder* self, PyObject* endpoint, const Ending& ending) noexcept {
   self->access_log.Write(
-      {.method = ending.method, .endpoint = handler, .status = ending.status, .seconds = ending.seconds});
+      {.method = ending.method, .endpoint = endpoint, .status = ending.status, .seconds = ending.seconds});
 }
 
 // Logs an unhandled exception and counts it. False: it is no error of the server.
-bool TakeError(Recorder* self, PyObject* error, PyObject* handler, const Ending& ending) {
+bool TakeError(Recorder* self, PyObject* error, PyObject* endpoint, const Ending& ending) {
   PyObject* type =
-      PyObject_CallFunction(self->on_error, "OOsid", error, handler, ending.method, ending.status, ending.seconds);
+      PyObject_CallFunction(self->on_error, "OOsid", error, endpoint, ending.method, ending.status, ending.seconds);
   if (type == nullptr) {
     ReportFault("error line");
     return true;
@@ -65,20 +65,20 @@ bool TakeError(Recorder* self, PyObject* error, PyObject* handler, const Ending&
   const bool is_error = type != Py_None;
   if (is_error) {
     const StatusText status(ending.status);
-    self->metrics.CountError(TextView(handler), status.view(), TextView(type), ending.request_id);
+    self->metrics.CountError(TextView(endpoint), status.view(), TextView(type), ending.request_id);
   }
   Py_DECREF(type);
   return is_error;
 }
 
 // A status of an error that no exception of the application left behind: somebody answered it on purpose.
-void CountHandledError(Recorder* self, const Exchange* exchange, PyObject* handler, const Ending& ending) {
+void CountHandledError(Recorder* self, const Exchange* exchange, PyObject* endpoint, const Ending& ending) {
   const bool seen = exchange->error_type != nullptr && exchange->handled_error != HandledError();
   const char* name = seen ? reinterpret_cast<PyTypeObject*>(exchange->error_type)->tp_name : "";
   std::string_view type(name);
   if (const std::size_t dot = type.rfind('.'); dot != std::string_view::npos) type.remove_prefix(dot + 1);
   const StatusText status(ending.status);
-  self->metrics.CountError(TextView(handler), status.view(), seen ? type : status.view(), ending.request_id);
+  self->metrics.CountError(TextView(endpoint), status.view(), seen ? type : status.view(), ending.request_id);
 }
 
 int StatusOf(const Exchange* exchange, bool cancelled) noexcept {
@@ -88,32 +88,32 @@ int StatusOf(const Exchange* exchange, bool cancelled) noexcept {
 }
 
 void RecordRaised(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error, Ending ending) {
-  PyObject* handler = self->routes.Template(routed);
-  if (handler == nullptr) {
+  PyObject* endpoint = self->routes.Template(routed);
+  if (endpoint == nullptr) {
     ReportFault("route template");
     return;
   }
-  if (!TakeError(self, error, handler, ending)) ending.status = kClientClosedRequest;
+  if (!TakeError(self, error, endpoint, ending)) ending.status = kClientClosedRequest;
   if (exchange->is_recorded) {
     bool excluded = false;
-    if (!self->routes.RecordUnder(handler, ending, &excluded)) ReportFault("request metrics");
-    if (!excluded) LogAccess(self, handler, ending);
+    if (!self->routes.RecordUnder(endpoint, ending, &excluded)) ReportFault("request metrics");
+    if (!excluded) LogAccess(self, endpoint, ending);
   }
-  Py_DECREF(handler);
+  Py_DECREF(endpoint);
 }
 
 void RecordAnswered(Recorder* self, const Exchange* exchange, const Routed& routed, const Ending& ending) {
   const bool is_error = ending.status >= self->first_error_status && ending.status != kClientClosedRequest;
   bool hidden = !exchange->is_recorded;
   if (hidden && !is_error) return;
-  PyObject* handler = hidden ? self->routes.Template(routed) : self->routes.Record(routed, ending, &hidden);
-  if (handler == nullptr) {
+  PyObject* endpoint = hidden ? self->routes.Template(routed) : self->routes.Record(routed, ending, &hidden);
+  if (endpoint == nullptr) {
     ReportFault("request metrics");
     return;
   }
-  if (is_error) CountHandledError(self, exchange, handler, ending);
-  if (!hidden) LogAccess(self, handler, ending);
-  Py_DECREF(handler);
+  if (is_error) CountHandledError(self, exchange, endpoint, ending);
+  if (!hidden) LogAccess(self, endpoint, ending);
+  Py_DECREF(endpoint);
 }
 
 void RecordHttp(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error) {
@@ -137,13 +137,13 @@ void RecordWebSocket(Recorder* self, const Exchange* exchange, const Routed& rou
                       .status = exchange->accepted ? kWebSocketInternalError : kInternalServerError,
                       .seconds = SecondsSince(exchange->began_ns, MonotonicNs()),
                       .request_id = TextView(exchange->id)};
-  PyObject* handler = self->routes.Template(routed);
-  if (handler == nullptr) {
+  PyObject* endpoint = self->routes.Template(routed);
+  if (endpoint == nullptr) {
     ReportFault("route template");
     return;
   }
-  (void)TakeError(self, error, handler, ending);
-  Py_DECREF(handler);
+  (void)TakeError(self, error, endpoint, ending);
+  Py_DECREF(endpoint);
 }
 
 int Traverse(PyObject* object, visitproc visit, void* arg) {
@@ -209,10 +209,10 @@ void RecordRequest(Recorder* recorder, Exchange* exchange, const Routed& routed,
 }
 
 PyObject* RecordCaptured(Recorder* recorder, const Exchange* exchange, const Routed& routed, const char* error_type) {
-  PyObject* handler = recorder->routes.Template(routed);
-  if (handler == nullptr) return nullptr;
-  recorder->metrics.CountError(TextView(handler), kHandled, error_type, TextView(exchange->id));
-  PyObject* place = Py_BuildValue("(sN)", exchange->websocket ? kWebSocket : MethodOf(routed.scope), handler);
+  PyObject* endpoint = recorder->routes.Template(routed);
+  if (endpoint == nullptr) return nullptr;
+  recorder->metrics.CountError(TextView(endpoint), kHandled, error_type, TextView(exchange->id));
+  PyObject* place = Py_BuildValue("(sN)", exchange->websocket ? kWebSocket : MethodOf(routed.scope), endpoint);
   return place;
 }
 

@@ -15,31 +15,21 @@ _CAPTURED = "_reqtrail_captured"
 
 def access_attributes() -> dict[str, Any]:
     """Return what the records of all access lines have in common, by the names of the attributes."""
-    record = _access_record(())
-    shared = ("name", "msg", "levelname", "levelno", "module", "funcName", "lineno")
-    return {name: getattr(record, name) for name in shared}
+    record = logging.LogRecord(*_SHARED, args=(), exc_info=None, func=log_access.__name__)
+    names = ("name", "msg", "levelname", "levelno", "module", "funcName", "lineno")
+    return {name: getattr(record, name) for name in names}
 
 
 def log_access(method: str, endpoint: str, status_code: int, seconds: float) -> None:
     """Write the access line of a request that ended; `seconds` is its duration."""
     if access_logger.isEnabledFor(logging.INFO):
         fields = {"method": method, "endpoint": endpoint, "status_code": status_code, "duration": seconds}
-        access_logger.handle(_access_record((method, endpoint, status_code), fields))
+        args = (method, endpoint, status_code)
+        access_logger.handle(access_logger.makeRecord(*_SHARED, args, None, log_access.__name__, fields))
 
 
-def _access_record(args: tuple[object, ...], fields: dict[str, Any] | None = None) -> logging.LogRecord:
-    code = log_access.__code__
-    return access_logger.makeRecord(
-        access_logger.name,
-        logging.INFO,
-        code.co_filename,
-        code.co_firstlineno,
-        "%s %s %d",
-        args,
-        None,
-        code.co_name,
-        fields,
-    )
+# Name, level, file, line and text of the records of access lines.
+_SHARED = (access_logger.name, logging.INFO, __file__, log_access.__code__.co_firstlineno, "%s %s %d")
 
 
 def log_error(error: Exception, endpoint: str, method: str, status_code: int, seconds: float) -> str | None:

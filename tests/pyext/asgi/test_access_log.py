@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -234,6 +235,10 @@ _WATCHERS: dict[str, Callable[[list[str], Path], Any]] = {
     "callHandlers of all loggers": lambda seen, _: _replaced(logging.Logger, "callHandlers", seen),
     "handle of all loggers": lambda seen, _: _replaced(logging.Logger, "handle", seen),
     "makeRecord of all loggers": lambda seen, _: _replaced(logging.Logger, "makeRecord", seen),
+    "isEnabledFor of all loggers": lambda seen, _: _replaced(logging.Logger, "isEnabledFor", seen),
+    "filter of all loggers": lambda seen, _: _replaced(logging.Logger, "filter", seen),
+    "handle of the handler": lambda seen, _: _replaced(ACCESS.handlers[0], "handle", seen),
+    "handle of all handlers": lambda seen, _: _replaced(JSONHandler, "handle", seen),
     "handle of this logger": lambda seen, _: _replaced(ACCESS, "handle", seen),
     "emit of a subclass": _subclass,
     "format of a subclass": lambda seen, _: _formatter(seen),
@@ -247,8 +252,59 @@ def test_whoever_looks_at_records_gets_to_see_them(client: TestClient, log: Log,
     with _WATCHERS[watcher](seen, path):
         assert _request(client) == [ACCESS.name]
     assert _request(client) == []
-    assert len(seen) == 1
+    assert seen
     assert [line["message"] for line in log()] == ["GET /items/{number} 200"] * 3
+
+
+def test_a_level_has_its_present_name(client: TestClient, log: Log) -> None:
+    for name in ("Information", "INFO"):
+        logging.addLevelName(logging.INFO, name)
+        assert _request(client) == []
+        assert [line["level"] for line in log()] == [name]
+
+
+_ENDING = """
+import logging, sys, threading, time
+from fastapi import FastAPI
+import reqtrail
+from reqtrail.logging import JSONHandler
+
+access = logging.getLogger("reqtrail.access")
+access.handlers, access.propagate = [JSONHandler("/dev/null")], False
+access.setLevel(logging.INFO)
+if sys.argv[1] == "through":
+    access.addHandler(logging.NullHandler())
+
+async def inner(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+app = FastAPI()
+app.mount("/", inner)
+reqtrail.install(app, log_level=None)
+served = threading.Event()
+
+async def ignore(message): ...
+
+def serve():
+    while True:
+        try:
+            scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "root_path": ""}
+            app(scope, None, ignore).send(None)
+        except StopIteration:
+            served.set()
+
+threading.Thread(target=serve, daemon=True).start()
+served.wait()
+time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("way", ["straight", "through"])
+def test_a_thread_that_serves_while_the_interpreter_ends_does_not_end_it_with_a_signal(way: str) -> None:
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", _ENDING, way], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_second_handler_of_ours_gets_its_line_too(client: TestClient, path: Path, log: Log) -> None:
@@ -263,6 +319,10 @@ def test_levels_count_at_once(client: TestClient, log: Log, monkeypatch: pytest.
     (handler,) = ACCESS.handlers
     _request(client)
     assert len(log()) == 1
+    handler.setLevel(2**63)
+    _request(client)
+    assert log() == []
+    handler.setLevel(logging.NOTSET)
     for set_level, level in ((handler.setLevel, logging.NOTSET), (ACCESS.setLevel, logging.INFO)):
         set_level(logging.WARNING)
         _request(client)
