@@ -57,7 +57,7 @@ class PoolSeries:
         self._listeners = {"close": self._on_gone, "detach": self._on_gone}
         try:
             self._class = _counting(self._plain_class, self)
-            _use(engine, self._class)
+            engine.pool.__class__ = self._class  # dispose() makes the next pool of it, too
         except (AttributeError, TypeError) as fault:
             self.fail(fault)
         for event_name, listener in self._listeners.items():
@@ -81,12 +81,15 @@ class PoolSeries:
             return None
         try:
             begun = _PoolCounts(self.name, pool)
+            counts = self.counts.setdefault(_HERE, begun)
+            if counts is not begun:  # another thread was first
+                begun.end()
+            if not self._on:  # another thread has ended the counting
+                _end(self.counts)
+                return None
         except Exception as fault:
             self.fail(fault)
             return None
-        counts = self.counts.setdefault(_HERE, begun)
-        if counts is not begun:  # another thread was first
-            begun.end()
         return counts
 
     def first_check_out(self, counts: "_PoolCounts", info: dict[str, Any]) -> None:
@@ -96,6 +99,16 @@ class PoolSeries:
             place = info[_PLACE] = _Place()
         if self._on:
             place.take(counts)
+
+    def no_check_out(self, counts: "_PoolCounts", waited: float, error: BaseException) -> None:
+        """Take note that the pool has raised `error` after `waited` seconds."""
+        try:
+            counts.waiting.dec()
+            if isinstance(error, PoolTimeoutError):
+                counts.timeouts.inc()
+                counts.wait.observe(waited)
+        except Exception as fault:
+            self.fail(fault)
 
     def forget(self) -> None:
         """Be as if nothing had been counted in this process, which has just begun."""
@@ -120,16 +133,6 @@ class PoolSeries:
             place.give_back()
 
 
-def _use(engine: Engine, pool_class: type[Any]) -> None:
-    """Make the engine's pool one of `pool_class`; dispose() makes the next pool of the same class."""
-    pool: Any = engine.pool
-    pool.__class__ = pool_class
-    if isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() == 0:
-        # A new object instead, before there is anything in it: CPython reads the attributes of an object whose class
-        # was changed in a slower way.
-        engine.pool = pool.recreate()
-
-
 def _end(all_counts: "dict[str, _PoolCounts]") -> None:
     counts = all_counts.pop(_HERE, None)
     if counts is not None:
@@ -147,18 +150,20 @@ def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
         counts = all_counts.get(_HERE) or series.begin(self)
         if counts is None:
             return plain(self)
-        counts.waiting.inc()
+        try:
+            counts.waiting.inc()
+        except Exception as fault:
+            series.fail(fault)
+            return plain(self)
         asked = clock()
         try:
             connection = plain(self)
-        except PoolTimeoutError:
-            counts.timeouts.inc()
-            counts.wait.observe(clock() - asked)
+        except BaseException as error:
+            series.no_check_out(counts, clock() - asked, error)
             raise
-        finally:
-            counts.waiting.dec()
-        counts.wait.observe(clock() - asked)
         try:
+            counts.waiting.dec()
+            counts.wait.observe(clock() - asked)
             info = connection.record_info
             place = info.get(_PLACE)
             if place is None or not place.check_out(counts):

@@ -327,3 +327,41 @@ def test_a_fault_while_a_connection_comes_back_does_not_keep_it_from_the_pool(
     assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
     assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
     pool.run(lambda engine: engine.connect().close())
+
+
+def test_the_pool_stays_the_object_that_the_application_holds(make: Make) -> None:
+    pool = make(pool_size=1)
+    pool.uninstall()
+    held = sync(pool).pool
+    pool.install()
+    assert sync(pool).pool is held
+    seen: list[str] = []
+    event.listen(held, "checkout", lambda *_: seen.append("checkout"))
+    pool.run(lambda engine: engine.connect().close())
+    assert seen == ["checkout"]
+
+
+@pytest.mark.parametrize("series", ["_waiting", "_wait", "_timeouts"])
+def test_a_series_that_cannot_be_counted_on_costs_no_checkout(
+    series: str, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gone:
+        def __getattr__(self, _name: str) -> Any:
+            raise OSError("the segment is gone")
+
+    class GoneFamily:
+        def labels(self, _pool: str) -> Gone:
+            return Gone()
+
+    pool = make(pool_size=1, pool_timeout=0.2)
+    monkeypatch.setattr("reqtrail._faults._logged", set())
+    monkeypatch.setattr(f"reqtrail._pool_series.{series}", GoneFamily())
+
+    def exhaust(engine: Engine) -> None:
+        with engine.connect(), pytest.raises(PoolTimeoutError):
+            engine.connect()
+
+    pool.run(exhaust)
+    pool.run(lambda engine: engine.connect().close())
+    assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
+    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
