@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "pyext/ascii_text.h"
+#include "pyext/awaitable.h"
 #include "pyext/begin_in_flight.h"
 #include "pyext/begin_rider.h"
 #include "pyext/driver_method.h"
@@ -29,6 +30,7 @@ struct DriverNames {
   PyObject* check_connection_ok;
   PyObject* connection;
   PyObject* execute;
+  PyObject* is_in_transaction;
   PyObject* name;
   PyObject* pgconn;
   PyObject* pipeline;
@@ -50,6 +52,7 @@ bool InitNames() {
       {&names.check_connection_ok, "_check_connection_ok"},
       {&names.connection, "connection"},
       {&names.execute, "execute"},
+      {&names.is_in_transaction, "is_in_transaction"},
       {&names.name, "name"},
       {&names.pgconn, "pgconn"},
       {&names.pipeline, "_pipeline"},
@@ -109,13 +112,19 @@ PyObject* ExecuteByName(PyObject* callable, PyObject* connection, PyObject* cons
 // The BEGIN with the id as a str, None when nothing rides on `command`, nullptr with an error.
 PyObject* BeginOfAsyncpg(const DriverMethod* method, PyObject* connection, PyObject* command, PyObject* commented) {
   const Rider* rider = RiderOf(method->rider);
-  if (!MayRide(rider, connection) || !PyUnicode_IS_ASCII(commented)) Py_RETURN_NONE;
+  // Of a subclass, a look-up could run anything.
+  if (!PyUnicode_CheckExact(command) || !PyUnicode_IS_ASCII(commented)) Py_RETURN_NONE;
   const int begins = PySet_Contains(method->own[kBegins], command);
   if (begins < 0) return nullptr;
   if (begins == 0) Py_RETURN_NONE;
+  // A BEGIN of the application's own in a transaction, or in a failed one, is answered as it would be without.
+  const Owned in_transaction(PyObject_CallMethodNoArgs(connection, names.is_in_transaction));
+  if (!in_transaction) PyErr_Clear();
+  if (in_transaction.get() != Py_False) Py_RETURN_NONE;
   const CheckedRequestId id;
-  if (!id) Py_RETURN_NONE;
-  return AsciiText({AsciiView(commented), " ", FrontOf(rider), id.text(), "'"});
+  const Owned front(id ? FrontFor(rider, connection) : Owned());
+  if (!front) Py_RETURN_NONE;
+  return AsciiText({AsciiView(commented), " ", AsciiView(front.get()), id.text(), "'"});
 }
 
 [[gnu::hot]] PyObject* ExecuteOfAsyncpg(PyObject* callable, PyObject* const* args, std::size_t nargsf,
@@ -137,7 +146,10 @@ PyObject* BeginOfAsyncpg(const DriverMethod* method, PyObject* connection, PyObj
   PyObject* stack[] = {nullptr, args[0], query, timeout};
   PyObject* sent = CallOwn(method, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
   if (begin.get() == Py_None) return sent;
-  return MakeBeginInFlight(method, args[0], args[1], timeout, sent, &SettleAsyncpg);
+  // Another instrument may return any awaitable.
+  PyObject* inner = sent == nullptr ? nullptr : AwaitableIterator(sent);
+  Py_XDECREF(sent);
+  return MakeBeginInFlight(method, args[0], args[1], timeout, inner, &SettleAsyncpg);
 }
 
 // ---- psycopg ----
@@ -211,9 +223,10 @@ bool IsOwnBegin(PyObject* connection, PyObject* command) noexcept {
   const Owned command(Commented(method->own[kPsycopgCommented], args[1]));
   if (!command) return nullptr;
   const Rider* rider = RiderOf(method->rider);
-  if (MayRide(rider, args[0]) && PyBytes_Check(command.get())) {
+  if (PyBytes_Check(command.get())) {
     const CheckedRequestId id;
-    if (id) return BeginByPsycopg(method, args[0], command.get(), FrontOf(rider), id.text());
+    const Owned front(id ? FrontFor(rider, args[0]) : Owned());
+    if (front) return BeginByPsycopg(method, args[0], command.get(), AsciiView(front.get()), id.text());
   }
   PyObject* stack[] = {nullptr, args[0], command.get()};
   return CallOwn(method, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
@@ -297,10 +310,11 @@ int IsToBeAgain(const DriverMethod* method, PyObject* cursor, PyObject* before, 
   const NextStatement next = is_usual ? NextStatementOf(args[0]) : NextStatement::kUnusual;
   if (next == NextStatement::kUnusual) return PyObject_Vectorcall(method->own[kExecute], args, nargsf, kwnames);
   const Rider* rider = RiderOf(method->rider);
-  if (next == NextStatement::kBegins && MayRide(rider, args[0])) {
+  if (next == NextStatement::kBegins) {
     const CheckedRequestId id;
-    if (id) {
-      const Owned before(AsciiText({FrontOf(rider), id.text(), "';\n"}));
+    const Owned front(id ? FrontFor(rider, args[0]) : Owned());
+    if (front) {
+      const Owned before(AsciiText({AsciiView(front.get()), id.text(), "';\n"}));
       return before ? ExecuteTogether(method, args[0], args[1], count == 3 ? args[2] : Py_None, before.get()) : nullptr;
     }
   }

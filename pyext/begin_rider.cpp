@@ -27,10 +27,10 @@ bool HasFront(const Rider* rider) noexcept {
 
 PyObject* Statement(PyObject* self, PyObject* /*unused*/) {
   const Rider* rider = RiderOf(self);
-  if (rider->is_on == 0 || !HasFront(rider)) Py_RETURN_NONE;
+  if (rider->is_on == 0) Py_RETURN_NONE;
   const CheckedRequestId id;
-  if (!id) Py_RETURN_NONE;
-  return AsciiText({FrontOf(rider), id.text(), "'"});
+  if (!id || !HasFront(rider)) Py_RETURN_NONE;
+  return AsciiText({AsciiView(rider->set_local), id.text(), "'"});
 }
 
 int Traverse(PyObject* object, visitproc visit, void* arg) {
@@ -82,14 +82,15 @@ bool CheckRider(PyObject* object) {
   return false;
 }
 
-[[gnu::hot]] bool MayRide(const Rider* rider, PyObject* connection) noexcept {
-  if (rider->is_on == 0 || !HasFront(rider)) return false;
-  if (rider->quiet == nullptr || PySet_GET_SIZE(rider->quiet) == 0) return true;
-  const int is_quiet = PySet_Contains(rider->quiet, connection);
-  if (is_quiet < 0) PyErr_Clear();
-  return is_quiet == 0;
+[[gnu::hot]] Owned FrontFor(const Rider* rider, PyObject* connection) noexcept {
+  if (rider->is_on == 0) return Owned();
+  if (rider->quiet != nullptr && PySet_GET_SIZE(rider->quiet) > 0) {
+    const Owned reference(PyWeakref_NewRef(connection, nullptr));
+    const int is_quiet = reference ? PySet_Contains(rider->quiet, reference.get()) : -1;
+    if (is_quiet < 0) PyErr_Clear();
+    if (is_quiet != 0) return Owned();
+  }
+  return Owned(HasFront(rider) ? Py_NewRef(rider->set_local) : nullptr);
 }
-
-std::string_view FrontOf(const Rider* rider) noexcept { return AsciiView(rider->set_local); }
 
 }  // namespace reqtrail

@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from logging import Formatter, Handler, Logger, LogRecord
 from typing import Any, final
+from weakref import ReferenceType
 
 from typing_extensions import Self
 
@@ -78,7 +79,7 @@ class Rider:
     on: bool
     set_local: str | None
     @property
-    def quiet(self) -> set[Any]: ...
+    def quiet(self) -> set[ReferenceType[Any]]: ...
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def statement(self) -> str | None: ...
 

@@ -106,14 +106,18 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
     def recover(connection: asyncpg.Connection, query: str, timeout: float | None, error: Any) -> Any:
         if connection.is_closed() or rider.connection_is_lost(error.sqlstate):
             return None
-        rider.failed(error.sqlstate, error)
-        return begin_plainly(connection, query, timeout)
+        return begin_plainly(connection, query, timeout, error)
 
     # A plain BEGIN hardly ever fails, and asyncpg is not prepared for one that does.
-    async def begin_plainly(connection: asyncpg.Connection, query: str, timeout: float | None) -> Any:
-        if connection.is_in_transaction():
+    async def begin_plainly(connection: asyncpg.Connection, query: str, timeout: float | None, error: Any) -> Any:
+        if connection.is_in_transaction():  # by this very message
             await base.execute(connection, "ROLLBACK;")
-        return await base.execute(connection, query, timeout=timeout)
+        if rider.is_cancel(error.sqlstate):
+            connection._top_xact = None  # else asyncpg takes the next transaction for a savepoint of this one
+            raise error
+        begun = await base.execute(connection, query, timeout=timeout)
+        rider.failed(error.sqlstate, error)  # by itself the BEGIN is good: it was the setting
+        return begun
 
     execute = asyncpg_execute(base, rider, _BEGINS, rider.comments, asyncpg.PostgresError, recover)
     functools.update_wrapper(execute, base.execute)

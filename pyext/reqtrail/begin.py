@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from reqtrail._native import Rider
 from reqtrail.sql_comment import Commenter, Tags, check_mode
@@ -28,8 +29,8 @@ class BeginRider(Rider):
 
     Any thread may use it. Its `statement()` is the SQL for the current request id, or None when nothing is to ride: as
     long as it is not `on`, and where `set_local`, which ends with the quote before the id, is None. Nothing but a
-    request id ever becomes part of it. `quiet` are the connections whose next BEGIN is no transaction of the request,
-    such as a ping of the pool.
+    request id ever becomes part of it. `quiet` are weak references to the connections whose next BEGIN is no
+    transaction of the request, such as a ping of the pool.
     """
 
     def __init__(self, mode: str = "guc", tags: Tags = ()) -> None:
@@ -51,6 +52,14 @@ class BeginRider(Rider):
             self.commenter = commenter
             self.set_local = None if setting is None else f"SET LOCAL {setting} = '"
             self._override()
+
+    def hush(self, connection: Any) -> None:
+        """Let nothing ride on what `connection` sends, until `unhush`; which it may not live to see."""
+        self.quiet.add(ref(connection, self.quiet.discard))
+
+    def unhush(self, connection: Any) -> None:
+        """Undo `hush`."""
+        self.quiet.discard(ref(connection))
 
     def board(self, connection: Any, overrides: _Overrides) -> None:
         """Give `connection` a class that extends its own by `overrides(its own, self)`.
@@ -99,6 +108,11 @@ class BeginRider(Rider):
     def connection_is_lost(sqlstate: str | None) -> bool:
         """Say whether the server ends the connection with this error, so that a plain BEGIN has no chance either."""
         return sqlstate is None or sqlstate.startswith(("08", "57P"))
+
+    @staticmethod
+    def is_cancel(sqlstate: str | None) -> bool:
+        """Say whether somebody, or a timeout, cancelled it: what the application was about to do is not to be done."""
+        return sqlstate == "57014"
 
     def _override(self) -> None:
         for riding in self._classes.values():

@@ -113,10 +113,13 @@ def _overrides(base: type[Any], rider: BeginRider) -> dict[str, Any]:
         if connection.pgconn.status != ConnStatus.OK or rider.connection_is_lost(error.sqlstate):
             raise error
         # A plain BEGIN hardly ever fails, and applications are not prepared for one that does.
-        rider.failed(error.sqlstate, error)
         if connection.pgconn.transaction_status == TransactionStatus.INERROR:
             yield from plain(connection, b"ROLLBACK")
-        return (yield from plain(connection, command))
+        if rider.is_cancel(error.sqlstate):
+            raise error
+        begun = yield from plain(connection, command)
+        rider.failed(error.sqlstate, error)  # by itself the BEGIN is good: it was the setting
+        return begun
 
     def commented_begin(command: bytes) -> bytes:
         return rider.commented(command.decode("ascii")).encode("ascii")

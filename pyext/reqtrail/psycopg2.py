@@ -237,7 +237,7 @@ def _send_before(connection: Any, rider: FirstStatementRider) -> None:
         with extensions.cursor(connection) as cursor:
             cursor.execute(statement)
     except psycopg2.Error as error:
-        if connection.closed or rider.connection_is_lost(error.pgcode):
+        if connection.closed or rider.connection_is_lost(error.pgcode) or rider.is_cancel(error.pgcode):
             raise
         rider.failed(error.pgcode, error)
         connection.rollback()

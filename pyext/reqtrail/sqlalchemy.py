@@ -1,6 +1,7 @@
 """The current request id on every transaction of a SQLAlchemy engine, without a round trip of its own."""
 
 from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +30,7 @@ class _Installation:
         self._percent = engine.dialect.paramstyle in ("format", "pyformat")
         self._listeners: list[tuple[str, Callable[..., Any]]] = []
         self._pool_series: PoolSeries | None = None
+        self._replaced: dict[str, tuple[Any, Any]] = {}  # by name, ours and what the dialect itself had before
 
     def install(self, engine: Engine, mode: str, commenter: Commenter) -> None:
         """Listen to the events of `engine`. A second call changes mode and comments."""
@@ -40,11 +42,11 @@ class _Installation:
         if commenter.active:
             self._listen(engine, "before_cursor_execute", self._on_execute, retval=True)
         if hasattr(self.rider, "begin_early"):
-            _tell_of_two_phases(engine.dialect, self.rider)
+            self._replace(engine.dialect, "do_begin_twophase", _telling_of_two_phases(engine.dialect, self.rider))
         if engine.dialect.driver == "asyncpg":
-            _hush_ping(engine.dialect, self.rider)
-        if engine.dialect.driver == "psycopg":
-            _connect_riding(engine.dialect, self.rider)
+            self._replace(engine.dialect, "do_ping", _hushed_ping(engine.dialect, self.rider))
+        if engine.dialect.driver == "psycopg" and _connects_plainly(engine.dialect):
+            self._replace(engine.dialect, "connect", _riding_connect(engine.dialect, self.rider))
         self.rider.on = True
 
     def remove(self, engine: Engine) -> None:
@@ -53,8 +55,14 @@ class _Installation:
         for name, listener in self._listeners:
             event.remove(engine, name, listener)
         self._listeners.clear()
-        for name in ("connect", "do_ping", "do_begin_twophase"):
-            vars(engine.dialect).pop(name, None)
+        for name, (ours, before) in self._replaced.items():
+            if vars(engine.dialect).get(name) is not ours:
+                continue  # another instrument came after us
+            if before is None:
+                delattr(engine.dialect, name)
+            else:
+                setattr(engine.dialect, name, before)
+        self._replaced.clear()
 
     def count_pool(self, engine: Engine, count: bool, name: str | None) -> None:
         """Have the pool's series under `name`, or not."""
@@ -66,6 +74,10 @@ class _Installation:
             series = PoolSeries(engine, name)
         self._pool_series = series
 
+    def _replace(self, dialect: Any, name: str, method: Callable[..., Any]) -> None:
+        self._replaced[name] = method, vars(dialect).get(name)
+        setattr(dialect, name, method)
+
     def _listen(self, engine: Engine, name: str, listener: Callable[..., Any], **how: bool) -> None:
         event.listen(engine, name, listener, **how)
         self._listeners.append((name, listener))
@@ -73,7 +85,7 @@ class _Installation:
     def _on_connect(self, _dbapi_connection: Any, record: Any) -> None:
         try:
             self._ride(record.driver_connection, self.rider)
-            self.rider.quiet.discard(record.driver_connection)
+            self.rider.unhush(record.driver_connection)
         except Exception as error:
             self.rider.stop(error)
 
@@ -142,23 +154,31 @@ def _sync_engine(engine: Any) -> Engine:
     raise TypeError(f"engine is a SQLAlchemy Engine or AsyncEngine, not {type(engine).__name__}")
 
 
-def _hush_ping(dialect: Any, rider: BeginRider) -> None:
-    """Keep the id away from the ping of a pool with pre_ping: with asyncpg it is a transaction of its own."""
+def _hushed_ping(dialect: Any, rider: BeginRider) -> Callable[..., Any]:
+    """Return the `do_ping` to which nothing rides: with asyncpg a ping of the pool is a transaction of its own."""
     plain = dialect.do_ping
 
     def do_ping(dbapi_connection: Any) -> Any:
         connection = dbapi_connection.driver_connection
-        rider.quiet.add(connection)
+        rider.hush(connection)
         try:
             return plain(dbapi_connection)
         finally:
-            rider.quiet.discard(connection)
+            rider.unhush(connection)
 
-    dialect.do_ping = do_ping
+    return do_ping
 
 
-def _connect_riding(dialect: Any, rider: BeginRider) -> None:
-    """Have psycopg's connections made of the rider's class where SQLAlchemy makes them in its plain way.
+def _connects_plainly(dialect: Any) -> bool:
+    """Say whether SQLAlchemy makes the connections in its plain way, and with psycopg itself."""
+    import psycopg
+
+    is_plain = type(dialect).connect is DefaultDialect.connect and "connect" not in vars(dialect)
+    return is_plain and not dialect.is_async and dialect.loaded_dbapi is psycopg
+
+
+def _riding_connect(dialect: Any, rider: BeginRider) -> Callable[..., Any]:
+    """Return the `connect` that makes psycopg's connections of the rider's class.
 
     CPython reads the attributes of an object whose class was changed in a slower way.
     """
@@ -166,38 +186,38 @@ def _connect_riding(dialect: Any, rider: BeginRider) -> None:
 
     from reqtrail.psycopg import riding_class
 
-    if dialect.is_async or type(dialect).connect is not DefaultDialect.connect or dialect.loaded_dbapi is not psycopg:
-        return
     plain = dialect.connect
 
     def connect(*args: Any, **how: Any) -> Any:
-        # Another instrument may have put a function of its own in place of either.
-        if psycopg.connect != psycopg.Connection.connect:
+        # Another instrument may have put a function of its own in place of either, or a proxy, which says that it is
+        # equal and of the same class.
+        entry: Any = psycopg.connect
+        own: Any = psycopg.Connection.connect
+        is_own = type(entry) is type(own) is MethodType and entry.__func__ is own.__func__
+        if not (rider.on and is_own):
             return plain(*args, **how)
         try:
             connection_class = riding_class(psycopg.Connection, rider)
         except Exception as error:
             rider.stop(error)
             return plain(*args, **how)
-        # Not the transaction in which SQLAlchemy gets to know the server: `_on_connect` comes behind it. Those whose
-        # server it could not get to know are closed.
-        rider.quiet.difference_update([quiet for quiet in list(rider.quiet) if quiet.closed])
+        # Not the transaction in which SQLAlchemy gets to know the server: `_on_connect` comes behind it.
         connection = connection_class.connect(*args, **how)
-        rider.quiet.add(connection)
+        rider.hush(connection)
         return connection
 
-    dialect.connect = connect
+    return connect
 
 
-def _tell_of_two_phases(dialect: Any, rider: Any) -> None:
-    """Tell psycopg2's rider of two-phase transactions. An event for it would make SQLAlchemy slow at each statement."""
+def _telling_of_two_phases(dialect: Any, rider: Any) -> Callable[..., Any]:
+    """Return the `do_begin_twophase` that tells psycopg2's rider: an event would make each statement slow."""
     plain = dialect.do_begin_twophase
 
     def do_begin_twophase(connection: Any, xid: Any) -> None:
         plain(connection, xid)
         rider.begin_early(connection.connection.driver_connection)
 
-    dialect.do_begin_twophase = do_begin_twophase
+    return do_begin_twophase
 
 
 def _rider_and_ride(engine: Engine) -> tuple[Any, Callable[[Any, Any], None]]:

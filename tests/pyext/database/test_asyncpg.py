@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -77,3 +78,47 @@ async def test_another_instrument_that_comes_later_still_sees_every_call(
     async with connection.transaction():
         pass
     assert seen == ["BEGIN; SET LOCAL pg_stat_requests.request_id = 'abc'", "COMMIT;"]
+
+
+async def test_another_instrument_may_return_any_awaitable(
+    connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = asyncpg.Connection.execute
+
+    def execute(self: asyncpg.Connection, *args: object, **how: object) -> asyncio.Task[str]:
+        return asyncio.ensure_future(plain(self, *args, **how))
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+    set_request_id("abc")
+    async with connection.transaction():
+        assert await connection.fetchval(SEEN) == "abc"
+
+
+@pytest.mark.parametrize("front", ["SET LOCAL pg_stat_requests.request_id = '", "SET LOCAL no_such_setting = '"])
+async def test_a_begin_within_a_transaction_rolls_nothing_back(connection: asyncpg.Connection, front: str) -> None:
+    await connection.execute("CREATE TEMP TABLE rows (a int)")
+    await connection.execute("BEGIN;")
+    await connection.execute("INSERT INTO rows VALUES (1)")
+    set_request_id("abc")
+    connection._reqtrail_rider.set_local = front
+    assert await connection.execute("BEGIN;") == "BEGIN"
+    assert await connection.fetchval("SELECT count(*) FROM rows") == 1
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await connection.execute("SELECT 1/0")
+    with pytest.raises(asyncpg.InFailedSQLTransactionError):
+        await connection.execute("BEGIN;")
+    assert await connection.execute("COMMIT") == "ROLLBACK"
+
+
+async def test_a_begin_that_fails_by_itself_leaves_the_ids_on(
+    plain_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reqtrail.asyncpg._BEGINS", frozenset({"BEGIN WRONGLY;"}))
+    connection = await asyncpg.connect(plain_postgres.dsn())
+    rider = BeginRider()
+    reqtrail.asyncpg.ride(connection, rider)
+    set_request_id("abc")
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        await connection.execute("BEGIN WRONGLY;")
+    assert rider.on
+    await connection.close()

@@ -1,4 +1,6 @@
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -105,18 +107,15 @@ def test_a_server_that_refuses_the_setting_gets_plain_transactions_and_one_warni
     assert "no_such_setting" in warnings[0]
 
 
-def test_a_cancel_that_hits_the_begin_is_as_if_it_had_come_a_moment_later(
+def test_a_cancel_that_hits_the_begin_reaches_the_application(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reqtrail.sqlalchemy.install(database.engine)
     database.begin(seen_id, "abc")
     with monkeypatch.context() as patch:
         sends(database, patch, "SELECT pg_cancel_backend(pg_backend_pid()) FROM pg_sleep(0) WHERE '' <> '")
-        if database.kind == "psycopg2":  # where it hits the application's own statement, too
-            with pytest.raises(DBAPIError, match="canceling statement"):
-                database.begin(seen_id, "abc")
-        else:
-            assert database.begin(seen_id, "abc") is None
+        with pytest.raises(DBAPIError, match="canceling statement"):
+            database.begin(seen_id, "abc")
     assert database.begin(seen_id, "def") == "def"
 
 
@@ -142,3 +141,42 @@ def test_a_connection_of_a_kind_that_cannot_carry_an_id_is_used_without(
     reqtrail.sqlalchemy.install(database.engine)
     assert database.begin(seen_id, "abc") is None
     assert "object layout differs" in caplog.text
+
+
+def test_methods_that_the_application_gave_the_dialect_stay(database: Database) -> None:
+    dialect = database.engine.dialect
+    called: list[str] = []
+    names = ("connect", "do_ping", "do_begin_twophase")
+    for name in names:
+        setattr(dialect, name, _noting(called, getattr(dialect, name), name))
+    own = {name: vars(dialect)[name] for name in names}
+    reqtrail.sqlalchemy.install(database.engine)
+    assert database.begin(seen_id, "abc") == "abc"
+    assert "connect" in called
+    reqtrail.sqlalchemy.uninstall(database.engine)
+    assert {name: vars(dialect)[name] for name in names} == own
+
+
+def _noting(called: list[str], method: Any, name: str) -> Any:
+    def noting(*args: Any, **how: Any) -> Any:
+        called.append(name)
+        return method(*args, **how)
+
+    return noting
+
+
+def test_a_connection_that_a_listener_refused_can_go(database: Database) -> None:
+    refused: list[Any] = []
+    sync_engine = getattr(database.engine, "sync_engine", database.engine)
+
+    def refuse(_dbapi_connection: Any, record: Any) -> None:
+        if database.kind != "psycopg2":  # whose connections are kept by nothing of ours
+            refused.append(weakref.ref(record.driver_connection))
+        raise RuntimeError("not today")
+
+    event.listen(sync_engine, "connect", refuse)
+    reqtrail.sqlalchemy.install(database.engine)
+    with pytest.raises(RuntimeError, match="not today"):
+        database.begin(seen_id, "abc")
+    gc.collect()
+    assert [reference() for reference in refused if reference() is not None] == []

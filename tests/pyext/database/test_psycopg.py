@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -116,6 +117,45 @@ def test_a_release_of_psycopg_without_the_hook_is_named_once(caplog: pytest.LogC
     assert [record.getMessage() for record in caplog.records] == [
         "transactions go without a request id from here on: psycopg changed: Changed has no _begin_statement any more"
     ]
+
+
+def test_a_begin_that_fails_by_itself_leaves_the_ids_on(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    connection._begin_statement = b"BEGIN WRONGLY"
+    with pytest.raises(psycopg.errors.SyntaxError):
+        connection.execute("SELECT 1")
+    connection._begin_statement = b"BEGIN"
+    assert connection.execute(SEEN).fetchone() == ("abc",)
+
+
+class EqualProxy:
+    """What wrapt puts in place of a function: it says that it is equal to it, and of its class."""
+
+    def __init__(self, wrapped: Any, called: list[str]) -> None:
+        self._wrapped = wrapped
+        self._called = called
+
+    def __call__(self, *args: object, **how: object) -> object:
+        self._called.append("proxy")
+        return self._wrapped(*args, **how)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._wrapped == other)
+
+    def __hash__(self) -> int:
+        return hash(self._wrapped)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+def test_a_proxy_that_is_equal_to_connect_is_still_called(tap: WireTap, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setattr("psycopg.connect", EqualProxy(psycopg.connect, called))
+    database = Database("psycopg", tap.port)
+    reqtrail.sqlalchemy.install(database.engine)
+    assert database.begin(seen_id, "abc") == "abc"
+    assert called == ["proxy"]
+    database.close()
 
 
 @pytest.mark.parametrize("name", ["connect", "Connection.connect"])
