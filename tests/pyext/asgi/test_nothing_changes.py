@@ -193,7 +193,11 @@ def test_100_continue_is_sent_when_the_body_is_asked_for_and_has_no_header(serve
     assert len(set(answers.values())) == 1, answers
 
 
-@pytest.mark.parametrize("name", ["uvicorn-httptools", "uvicorn-h11", "hypercorn"])  # gunicorn kills, nobody sees it
+# gunicorn kills, and since CPython 3.12 hypercorn waits for its connections until it is killed: nobody sees that.
+CANCELLING = ["uvicorn-httptools", "uvicorn-h11", *(["hypercorn"] if sys.version_info < (3, 12) else [])]
+
+
+@pytest.mark.parametrize("name", CANCELLING)
 def test_a_request_that_outlasts_the_server_is_cancelled_all_the_same(name: str, tmp_path: Path) -> None:
     server = Server(name, tmp_path)
     surroundings = [of for pair in PAIRS for of in pair]
