@@ -86,6 +86,10 @@ PyObject* Close(PyObject* object, PyObject* /*unused*/) {
   if (!CheckSteppable(self)) return nullptr;
   self->is_running = true;
   PyObject* closed = PyObject_CallMethodNoArgs(self->inner, Names().close);
+  if (closed == nullptr && PyErr_ExceptionMatches(PyExc_AttributeError) != 0) {  // an iterator without it
+    PyErr_Clear();
+    closed = Py_NewRef(Py_None);
+  }
   self->is_running = false;
   Py_CLEAR(self->inner);
   return closed;

@@ -68,9 +68,15 @@ bool InitNames() {
   });
 }
 
-// A new reference to `text` changed by `commented`, which may be None; nullptr with its error.
-PyObject* Commented(PyObject* commented, PyObject* text) {
-  return commented == Py_None ? Py_NewRef(text) : PyObject_CallOneArg(commented, text);
+// A new reference to `text`, which is of `type`, changed by `commented`, which may be None; nullptr with its error.
+PyObject* Commented(PyObject* commented, PyObject* text, PyTypeObject* type) {
+  if (commented == Py_None) return Py_NewRef(text);
+  PyObject* changed = PyObject_CallOneArg(commented, text);
+  if (changed != nullptr && PyObject_TypeCheck(changed, type) == 0) {
+    PyErr_Format(PyExc_TypeError, "a comment made %.100s of %s", Py_TYPE(changed)->tp_name, type->tp_name);
+    Py_CLEAR(changed);
+  }
+  return changed;
 }
 
 // ---- asyncpg ----
@@ -132,12 +138,11 @@ PyObject* BeginOfAsyncpg(const DriverMethod* method, PyObject* connection, PyObj
   DriverMethod* method = MethodOf(callable);
   const Py_ssize_t count = PyVectorcall_NARGS(nargsf);
   const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
-  if (count == 1 && named > 0 && PySequence_Contains(kwnames, names.query) == 1) {
-    return ExecuteByName(callable, args[0], args + 1, kwnames);
-  }
+  const int by_name = count == 1 && named > 0 ? PySequence_Contains(kwnames, names.query) : 0;
+  if (by_name != 0) return by_name < 0 ? nullptr : ExecuteByName(callable, args[0], args + 1, kwnames);
   // With arguments it goes through _get_statement.
   if (count != 2 || named > 1 || !PyUnicode_Check(args[1])) return CallOwn(method, args, nargsf, kwnames);
-  const Owned commented(Commented(method->own[kAsyncpgCommented], args[1]));
+  const Owned commented(Commented(method->own[kAsyncpgCommented], args[1], &PyUnicode_Type));
   if (!commented) return nullptr;
   const Owned begin(BeginOfAsyncpg(method, args[0], args[1], commented.get()));
   if (!begin) return nullptr;
@@ -220,14 +225,12 @@ bool IsOwnBegin(PyObject* connection, PyObject* command) noexcept {
   if (PyVectorcall_NARGS(nargsf) != 2 || kwnames != nullptr || !IsOwnBegin(args[0], args[1])) {
     return CallOwn(method, args, nargsf, kwnames);
   }
-  const Owned command(Commented(method->own[kPsycopgCommented], args[1]));
+  const Owned command(Commented(method->own[kPsycopgCommented], args[1], &PyBytes_Type));
   if (!command) return nullptr;
   const Rider* rider = RiderOf(method->rider);
-  if (PyBytes_Check(command.get())) {
-    const CheckedRequestId id;
-    const Owned front(id ? FrontFor(rider, args[0]) : Owned());
-    if (front) return BeginByPsycopg(method, args[0], command.get(), AsciiView(front.get()), id.text());
-  }
+  const CheckedRequestId id;
+  const Owned front(id ? FrontFor(rider, args[0]) : Owned());
+  if (front) return BeginByPsycopg(method, args[0], command.get(), AsciiView(front.get()), id.text());
   PyObject* stack[] = {nullptr, args[0], command.get()};
   return CallOwn(method, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }

@@ -28,8 +28,11 @@ bool Add(PyObject* gauge, double amount) {
 // `to` may be nullptr: none.
 bool MoveTo(Place* self, PyObject* to) {
   PyObject* from = self->current;
+  if (from != nullptr && !Add(from, -1)) return false;
+  self->current = nullptr;
+  if (to != nullptr && !Add(to, 1)) return false;
   self->current = to;
-  return (from == nullptr || Add(from, -1)) && (to == nullptr || Add(to, 1));
+  return true;
 }
 
 PyObject* Enter(PyObject* object, PyObject* args) {

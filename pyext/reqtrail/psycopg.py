@@ -16,6 +16,9 @@ from reqtrail.sql_comment import Tags
 
 __all__ = ["connection_class", "install", "ride", "uninstall"]
 
+# What is used of psycopg and not documented.
+_NAMES = ("_begin_statement", "_pipeline", "_check_connection_ok", "_exec_command")
+
 _Conversation = Generator[Any, Any, Any]
 
 _riders: "WeakKeyDictionary[Any, BeginRider]" = WeakKeyDictionary()
@@ -80,9 +83,10 @@ def ride(connection: "Connection[Any] | AsyncConnection[Any]", rider: BeginRider
 
     Changes the class of the connection to one that extends it. A connection that has a rider keeps it.
     """
-    if not hasattr(connection, "_begin_statement"):
-        rider.stop(f"psycopg changed: {type(connection).__name__} has no _begin_statement any more")
-        return
+    for name in _NAMES:
+        if not hasattr(connection, name):
+            rider.stop(f"psycopg changed: {type(connection).__name__} has no {name} any more")
+            return
     rider.board(connection, _overrides)
 
 
