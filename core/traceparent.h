@@ -81,12 +81,16 @@ constexpr bool IsHexByte(std::string_view digits) noexcept {
 }
 
 /// A parsed traceparent as one of version 00, in which it was read: what a later one may have behind the flags is not
-/// known to be harmless. REQUIRES: the text that was parsed is still there.
+/// known to be harmless, and of its flags only the sampled one is known to mean the same. REQUIRES: the text that was
+/// parsed is still there.
 [[nodiscard]] constexpr std::array<char, kTraceparentBytes> AsVersion0(const Traceparent& parsed) noexcept {
   std::array<char, kTraceparentBytes> text{};
   const char* const start = parsed.trace_id.data() - 3;
   for (std::size_t i = 0; i < text.size(); ++i) text[i] = start[i];
-  text[0] = text[1] = '0';
+  if (parsed.version != 0) {
+    text[0] = text[1] = text[53] = '0';
+    text[54] = parsed.Sampled() ? '1' : '0';
+  }
   return text;
 }
 

@@ -4,8 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1 build=$2
-# Each with the kombu and the redis client of its time: a Celery knows no later ones.
-releases=("celery==5.4.0 kombu==5.4.2 redis==5.3.1" "celery==5.5.3 kombu==5.5.4 redis==5.2.1" "celery==5.6.3 kombu==5.6.2 redis==6.4.0")
+# Each with the kombu and the redis client of its time: a Celery knows no later ones. Then what these alone need.
+releases=(
+  "celery==5.4.0 kombu==5.4.2 redis==5.3.1 tzdata==2026.6 pyjwt==2.15.1"
+  "celery==5.5.3 kombu==5.5.4 redis==5.2.1 tzdata==2026.6"
+  "celery==5.6.3 kombu==5.6.2 redis==6.4.0 tzdata==2026.6"
+)
 
 status=0
 for release in "${releases[@]}"; do

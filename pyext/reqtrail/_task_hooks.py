@@ -8,12 +8,15 @@ from reqtrail._native import TaskHooks
 from reqtrail._task_log import log_ended, log_started, task_levels
 from reqtrail.metrics._segment import attach
 
+_LAST = 253_402_300_799.0
+"""9999-12-31T23:59:59Z: a float of what follows rounds into a year that a datetime cannot have."""
+
 
 def _due(eta: Any) -> float | None:
     """Return the Unix time of an ETA as it is in a message; None where it cannot be read."""
     try:
         due = datetime.fromisoformat(eta.replace("Z", "+00:00")) if isinstance(eta, str) else eta
-        return float(due.astimezone(timezone.utc).timestamp()) if due.tzinfo is not None else None
+        return min(float(due.astimezone(timezone.utc).timestamp()), _LAST) if due.tzinfo is not None else None
     except (AttributeError, ValueError, OverflowError):
         return None
 

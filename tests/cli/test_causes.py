@@ -110,9 +110,23 @@ def test_waiting_for_a_connection_goes_before_being_slow() -> None:
     assert cause.title == "Waited 2.50 s for a connection of the pool shop"
 
 
+def retried(start_ms: float, took_ms: float) -> Event:
+    error = {"error_type": "Busy", "error_message": "later"}
+    return span("task", start_ms, took_ms, task="send", task_id="a", state="RETRY", **error)
+
+
+def again(start_ms: float) -> Event:
+    """The next run of `retried`."""
+    return span("task", start_ms, 10, task="send", task_id="a", state="SUCCESS")
+
+
+def another(start_ms: float, took_ms: float) -> Event:
+    """A run of another task."""
+    return span("task", start_ms, took_ms, task="bill", task_id="b", state="SUCCESS")
+
+
 def test_a_retry_is_no_wait_in_the_queue() -> None:
-    first = span("task", 30, 10, task="send", state="RETRY", error_type="Busy", error_message="later")
-    cause = causes(request(20), first, span("task", 5040, 10, task="send", state="SUCCESS"))[0]
+    cause = causes(request(20), retried(30, 10), again(5040))[0]
     assert (cause.kind, cause.title) == ("retry", "Waited 5.00 s for the retry of send")
     assert cause.evidence == "Busy: later"
 
@@ -147,12 +161,30 @@ def test_a_task_that_was_due_before_the_request_ended_waited_in_the_queue_since_
 
 
 def test_a_retry_that_was_late_waited_in_the_queue_after_its_delay() -> None:
-    first = span("task", 30, 10, task="send", state="RETRY", error_type="Busy", error_message="later")
-    found = causes(request(20), first, due(1040, span("task", 5040, 10, task="send", state="SUCCESS")))
+    found = causes(request(20), retried(30, 10), due(1040, again(5040)))
     assert [(cause.kind, cause.title) for cause in found] == [
         ("queue", "Waited 4.00 s in the queue before send was started"),
         ("retry", "Waited 1.00 s for the retry of send"),
     ]
+
+
+def test_a_task_that_was_in_the_queue_while_another_one_waited_for_its_retry_is_no_retry() -> None:
+    found = causes(request(20), retried(30, 10), another(5040, 10), due(9040, again(9040)))
+    assert [(cause.kind, cause.title) for cause in found] == [
+        ("queue", "Waited 5.00 s in the queue before bill was started"),
+        ("retry", "Waited 3.99 s for the retry of send"),
+    ]
+
+
+def test_a_task_that_was_scheduled_while_another_one_waited_for_its_retry_is_no_retry() -> None:
+    [cause] = causes(request(20), retried(30, 10), due(5040, another(5040, 10)))
+    assert (cause.kind, cause.title) == ("scheduled", "bill was scheduled for later: 5.00 s until it was due")
+
+
+def test_a_retry_is_one_after_another_task_that_ended_later_than_its_first_run() -> None:
+    [cause] = causes(request(20), retried(30, 10), another(25, 1015), due(5040, again(5040)))[:1]
+    assert (cause.kind, cause.title) == ("retry", "Waited 4.00 s for the retry of send")
+    assert cause.evidence == "Busy: later"
 
 
 def test_a_statement_that_is_repeated_is_an_n_plus_one() -> None:

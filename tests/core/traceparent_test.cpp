@@ -57,6 +57,19 @@ TEST(Traceparent, OfALaterVersionIsOneOfVersion0ByItsFirstPart) {
   EXPECT_EQ(std::string_view(known.data(), known.size()), kGood);
 }
 
+TEST(Traceparent, OfALaterVersionKeepsTheSampledFlagAlone) {
+  const auto passed_on = [](std::string_view version, std::string_view flags) {
+    std::string text(kGood);
+    text.replace(0, 2, version);
+    text.replace(53, 2, flags);
+    const auto known = AsVersion0(Parsed(text));
+    return std::string(known.data(), known.size()).substr(53);
+  };
+  EXPECT_EQ(passed_on("cc", "ff"), "01");
+  EXPECT_EQ(passed_on("cc", "fe"), "00");
+  EXPECT_EQ(passed_on("00", "ff"), "ff");
+}
+
 TEST(Traceparent, OfVersionFfIsNone) {
   std::string text(kGood);
   text.replace(0, 2, "ff");

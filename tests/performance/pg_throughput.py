@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,18 +117,22 @@ def _polled(server: Postgres) -> Iterator[None]:
     """Read the whole view once a second, as a monitoring tool would."""
     over = threading.Event()
 
-    def poll() -> None:
+    def poll() -> int:
+        reads = 0
         with server.connect() as connection:
             while not over.wait(1):
                 connection.execute("SELECT * FROM pg_stat_requests").fetchall()
+                reads += 1
+        return reads
 
-    poller = threading.Thread(target=poll)
-    poller.start()
-    try:
-        yield
-    finally:
-        over.set()
-        poller.join()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        poller = pool.submit(poll)
+        try:
+            yield
+        finally:
+            over.set()
+    if not poller.result():
+        raise RuntimeError("the view was not read once: the load was over too soon")
 
 
 def _compared(what: str, ours: list[float], peers: dict[str, list[float]], *, goal: float, higher: bool) -> BenchRow:

@@ -7,6 +7,7 @@ import pytest
 
 import reqtrail
 from reqtrail._task_hooks import _due
+from reqtrail._task_log import log_ended
 from reqtrail.cli.causes import Limits
 from reqtrail.cli.sources.log_files import LogFilesSource
 from reqtrail.cli.sources.moment import parse_moment
@@ -69,6 +70,12 @@ def test_a_task_that_was_to_start_later_says_so_in_its_line_and_in_its_trail(pre
 @pytest.mark.parametrize("eta", ["9999-12-31T23:59:59-12:00", "soon", "", 7, ["x"], "2026-01-01T00:00:00"])
 def test_an_eta_from_the_broker_that_is_no_moment_is_not_in_the_line(eta: object) -> None:
     assert _due(eta) is None
+
+
+def test_an_eta_that_means_never_is_in_the_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "reqtrail.task")
+    log_ended(worker_app.look, "t", "REVOKED", None, None, _due("9999-12-31T23:59:59.999999+00:00"))
+    assert [record.__dict__["eta"] for record in caplog.records] == ["9999-12-31T23:59:59.000000Z"]
 
 
 def test_concurrent_tasks_keep_their_own_ids(prefork: Worker) -> None:

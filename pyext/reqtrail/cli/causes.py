@@ -151,10 +151,9 @@ def _waited_in_queue(known: _Known) -> Iterator[Cause]:
         if gap.after.kind != "task" or gap.duration_ms < known.limits.slow_ms:
             continue
         task = gap.after.details.get("task", "the task")
-        if gap.is_of_retry:
-            why = f"{gap.before.details.get('error_type', '')}: {gap.before.details.get('error_message', '')}".strip(
-                ": "
-            )
+        if gap.retried is not None and gap.is_of_retry:
+            error = gap.retried.details
+            why = f"{error.get('error_type', '')}: {error.get('error_message', '')}".strip(": ")
             title = f"Waited {duration_text(gap.duration_ms)} for the retry of {task}"
             yield Cause(
                 "retry", title, why, "What made it fail the first time is the cause.", _RANK_SLOW, gap.duration_ms

@@ -104,6 +104,8 @@ class Gap:
     """What ended it."""
     scheduled: bool = False
     """The task that ended it was to start later (a countdown, an ETA, the delay of a retry): nothing was late."""
+    retried: Event | None = None
+    """The run before of the same task, where that ended in RETRY. Others may have run since."""
 
     @property
     def duration_ms(self) -> float:
@@ -125,8 +127,7 @@ class Gap:
     @property
     def is_of_retry(self) -> bool:
         """Whether a task waited for its next run, as far as is known: it may have been in the queue in part."""
-        after_failure = self.before.kind == "task" and self.before.details.get("state") == "RETRY"
-        return after_failure and (self.scheduled or self.after.due is None)
+        return self.retried is not None and (self.scheduled or self.after.due is None)
 
 
 @dataclass(frozen=True)
@@ -177,21 +178,28 @@ class Timeline:
         """The times between the request and its tasks in which none of them ran, from 1 ms on."""
         found: list[Gap] = []
         before: Event | None = None
+        retried: dict[str, Event] = {}
         for event in sorted(self.of_kind("request", "task"), key=lambda span: span.start):
             if event.end is None:
                 continue
+            task_id = event.details.get("task_id")
             if before is not None:
-                found += _gaps_between(before, event)
+                found += _gaps_between(before, event, retried.get(str(task_id)))
+            if task_id is not None and event.details.get("state") == "RETRY":
+                retried[str(task_id)] = event
             if before is None or event.end > before.last:
                 before = event
         return found
 
 
-def _gaps_between(before: Event, after: Event) -> list[Gap]:
+def _gaps_between(before: Event, after: Event, retried: Event | None) -> list[Gap]:
     """The time between two spans: that until the second one was due, then the rest."""
     start, end = before.last, after.start
     due = min(max(after.due or start, start), max(start, end))
-    gaps = [Gap(start, due, before, after, scheduled=True), Gap(due, end, before, after)]
+    gaps = [
+        Gap(start, due, before, after, scheduled=True, retried=retried),
+        Gap(due, end, before, after, retried=retried),
+    ]
     return [gap for gap in gaps if gap.end - gap.start >= _MIN_GAP]
 
 
