@@ -165,6 +165,7 @@ def _noting(called: list[str], method: Any, name: str) -> Any:
     return noting
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # SQLAlchemy before 2.1 leaves its end to the collector
 def test_a_connection_that_a_listener_refused_can_go(database: Database) -> None:
     refused: list[Any] = []
     sync_engine = getattr(database.engine, "sync_engine", database.engine)
