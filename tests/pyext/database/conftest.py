@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from devstack.postgres import Postgres
+from reqtrail import reset_request_id, set_request_id
 from tests.own_metrics import segment_of_the_tests
 from tests.pyext.database.database import KINDS, Database
 from tests.pyext.database.wire_tap import WireTap
@@ -32,3 +33,11 @@ def database(request: pytest.FixtureRequest, tap: WireTap) -> Iterator[Database]
     database = Database(request.param, tap.port)
     yield database
     database.close()
+
+
+@pytest.fixture
+def works_for_abc() -> Iterator[None]:
+    """The request id is abc."""
+    token = set_request_id("abc")
+    yield
+    reset_request_id(token)

@@ -1,7 +1,7 @@
 """The hooks on connections and pools of the drivers themselves, without SQLAlchemy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -16,7 +16,7 @@ import reqtrail.asyncpg
 import reqtrail.psycopg
 import reqtrail.psycopg2
 from devstack.postgres import Postgres
-from reqtrail import reset_request_id, set_request_id
+from reqtrail import set_request_id
 from reqtrail._native import request_id_var
 from tests.pyext.database.wire_tap import WireTap
 
@@ -24,11 +24,7 @@ SEEN = "SELECT current_setting('pg_stat_requests.request_id', true)"
 MODULES = (reqtrail.asyncpg, reqtrail.psycopg, reqtrail.psycopg2)
 
 
-@pytest.fixture(autouse=True)
-def works_for_abc() -> Iterator[None]:
-    token = set_request_id("abc")
-    yield
-    reset_request_id(token)
+pytestmark = pytest.mark.usefixtures("works_for_abc")
 
 
 @pytest.fixture

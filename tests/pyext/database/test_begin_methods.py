@@ -4,7 +4,7 @@ import asyncio
 import gc
 import inspect
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -16,18 +16,13 @@ import reqtrail.asyncpg
 import reqtrail.psycopg
 import reqtrail.psycopg2
 from devstack.postgres import Postgres
-from reqtrail import reset_request_id, set_request_id
 from reqtrail._native import asyncpg_execute
 from tests.pyext.database.wire_tap import WireTap
 
 SEEN = "SELECT current_setting('pg_stat_requests.request_id', true)"
 
 
-@pytest.fixture(autouse=True)
-def works_for_abc() -> Iterator[None]:
-    token = set_request_id("abc")
-    yield
-    reset_request_id(token)
+pytestmark = pytest.mark.usefixtures("works_for_abc")
 
 
 @pytest.fixture
@@ -130,4 +125,4 @@ def test_transactions_keep_no_references_to_a_connection(driver: Any, install: A
 
 def test_what_is_no_rider_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="expected a Rider, not str"):
-        asyncpg_execute(asyncpg.Connection, "rider", frozenset(), None, Exception, print)  # type: ignore[arg-type]
+        asyncpg_execute(asyncpg.Connection, "rider", frozenset(), None, Exception, print)  # type: ignore[arg-type]  # on purpose

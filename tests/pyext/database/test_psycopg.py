@@ -165,9 +165,9 @@ def test_a_connect_that_another_instrument_replaced_is_still_called(
     called = []
     original = psycopg.connect
 
-    def connect(*args: object, **how: object) -> object:
+    def connect(*args: Any, **how: Any) -> Any:
         called.append(name)
-        return original(*args, **how)  # type: ignore[arg-type]
+        return original(*args, **how)
 
     monkeypatch.setattr(f"psycopg.{name}", connect)
     database = Database("psycopg", tap.port)
