@@ -9,7 +9,7 @@ from celery import chain, chord, group, signature
 
 from tests.own_metrics import total
 from tests.worker_hooks import worker_app
-from tests.worker_hooks.conftest import Worker, await_total
+from tests.worker_hooks.conftest import Worker, await_total, publish_raw
 from tests.worker_hooks.test_trail_through_a_worker import WAIT, published
 
 look = worker_app.look
@@ -194,14 +194,6 @@ def test_a_revoked_task_is_one_line_with_the_publishers_id(either: Worker) -> No
 @pytest.mark.parametrize("bad", ["x'; DROP TABLE t", "a" * 129])
 def test_a_bad_id_from_the_broker_is_replaced_and_counted(either: Worker, bad: str) -> None:
     before = total("reqtrail_task_request_ids_rejected_total")
-    task_id = str(uuid.uuid4())
-    with worker_app.app.connection_for_write() as connection:
-        connection.Producer().publish(
-            [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
-            serializer="json",
-            routing_key="celery",
-            headers={"lang": "py", "task": look.name, "id": task_id, "root_id": "root-1", "request_id": bad},
-            correlation_id=task_id,
-        )
+    task_id = publish_raw(look.name, request_id=bad)
     assert worker_app.app.AsyncResult(task_id).get(timeout=WAIT)["current"] == "root-1"
     await_total(before + 1, "reqtrail_task_request_ids_rejected_total")

@@ -1,6 +1,5 @@
 """The traceparent of a request in its tasks: by the hooks alone, and through a real worker."""
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +20,7 @@ import reqtrail
 from reqtrail._native import enter_task, inject_request_id, leave_task, traceparent_var
 from reqtrail._task_hooks import hooks
 from tests.worker_hooks import worker_app
-from tests.worker_hooks.conftest import Worker
+from tests.worker_hooks.conftest import Worker, publish_raw
 from tests.worker_hooks.test_trail_through_a_worker import WAIT
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -202,18 +201,7 @@ def test_a_killed_process_leaves_it_to_the_line_of_the_main_process(either: Work
 
 @pytest.mark.parametrize("bad", ["x", TRACE.upper(), f"{TRACE}-more", 7])
 def test_a_bad_one_from_the_broker_is_ignored_and_not_sent_on(either: Worker, bad: object) -> None:
-    task_id = str(uuid.uuid4())
-    with worker_app.app.connection_for_write() as connection:
-        connection.Producer().publish(
-            [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
-            serializer="json",
-            routing_key="celery",
-            headers={
-                "lang": "py", "task": worker_app.retried.name, "id": task_id, "root_id": "root-1", "retries": 0,
-                "request_id": "bad-trace", "traceparent": bad,
-            },
-            correlation_id=task_id,
-        )  # fmt: skip
+    task_id = publish_raw(worker_app.retried.name, retries=0, request_id="bad-trace", traceparent=bad)
     seen = worker_app.app.AsyncResult(task_id).get(timeout=WAIT)
     assert (seen["current"], seen["traceparent"]) == ("bad-trace", None)
     assert "traceparent" not in (seen["headers"] or {})
