@@ -58,21 +58,6 @@ Call* RunningCallOf(PyObject* id) noexcept {
   return call;
 }
 
-bool UpdateRequestHeader(const Call* self, PyObject* other_headers) {
-  PyObject* header = self->exchange->header;
-  PyObject* updated = nullptr;
-  if (other_headers != nullptr) {
-    updated = HeadersAnd(other_headers, header);
-  } else {
-    PyObject* headers = DictItem(self->scope, Names().headers);
-    if (headers == nullptr || !(PyList_Check(headers) || PyTuple_Check(headers))) return true;
-    updated = HeadersWith(headers, header);
-  }
-  const bool set = updated != nullptr && PyDict_SetItem(self->scope, Names().headers, updated) == 0;
-  Py_XDECREF(updated);
-  return set;
-}
-
 // What the context is to have for a traceparent, as a new reference; nullptr where it has that already. One of another
 // request, from within which this one is begun (uvicorn does that with pipelined ones), is hidden by None.
 PyObject* TraceparentFor(const TakenId& taken) noexcept {
@@ -86,7 +71,8 @@ PyObject* TraceparentFor(const TakenId& taken) noexcept {
 // Puts the id where the application looks for it.
 void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
   if (!SetRequestState(state, taken.text, self->middleware->logger)) ReportFault("request state");
-  if (!taken.given && self->middleware->updates_request_header && !UpdateRequestHeader(self, taken.other_headers)) {
+  if (!taken.given && self->middleware->updates_request_header &&
+      !SetRequestHeader(self->scope, self->exchange->header, taken.other_headers)) {
     ReportFault("request header");
   }
   PyObject* traceparent = TraceparentFor(taken);  // before there is an id: it is quick to look into an empty context

@@ -86,6 +86,20 @@ PyObject* HeadersAnd(PyObject* headers, PyObject* header) {
   return list;
 }
 
+bool SetRequestHeader(PyObject* scope, PyObject* header, PyObject* other_headers) {
+  PyObject* updated = nullptr;
+  if (other_headers != nullptr) {
+    updated = HeadersAnd(other_headers, header);
+  } else {
+    PyObject* headers = DictItem(scope, Names().headers);
+    if (headers == nullptr || !(PyList_Check(headers) || PyTuple_Check(headers))) return true;
+    updated = HeadersWith(headers, header);
+  }
+  const bool set = updated != nullptr && PyDict_SetItem(scope, Names().headers, updated) == 0;
+  Py_XDECREF(updated);
+  return set;
+}
+
 PyObject* WithRequestIdHeader(PyObject* message, PyObject* header, PyObject* exposed) {
   PyObject* headers = HeadersWith(DictItem(message, Names().headers), header);
   if (headers == nullptr) return nullptr;

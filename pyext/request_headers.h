@@ -25,6 +25,10 @@ namespace reqtrail {
 /// The same where `headers`, a list or tuple, is known to have none of that name.
 [[nodiscard]] PyObject* HeadersAnd(PyObject* headers, PyObject* header);
 
+/// Gives the request of `scope` (a dict) `header` in place of any of that name. `other_headers` is its headers, if they
+/// are known to have none; else nullptr. A scope without headers stays as it is. False with an error.
+[[nodiscard]] bool SetRequestHeader(PyObject* scope, PyObject* header, PyObject* other_headers);
+
 /// A copy of `message` (a dict) with `header` among its "headers" (HeadersWith). With `exposed` (the header's name as
 /// bytes, or nullptr) they also tell a browser that scripts of other origins may read the header, unless they do so
 /// already. The application's message and list stay as they are. A new reference, or nullptr with an error.
