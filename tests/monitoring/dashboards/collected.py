@@ -66,7 +66,10 @@ def collected(line: str, service: str) -> Collected:
 
 
 def selects(nodes: Sequence[tuple[str, str]], line: Collected) -> bool:
-    """Whether a query selects a line: `nodes` are those of its parse tree, in the order of the text."""
+    """Whether a query selects a line: `nodes` are those of its parse tree, in the order of the text.
+
+    Raises NotImplementedError for a kind of filter that no query has had so far, rather than pass it over.
+    """
     fields = {**line.labels, **line.metadata}
     for name, text in nodes:
         if name == "Json":
