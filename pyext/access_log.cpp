@@ -1,5 +1,6 @@
 #include "pyext/access_log.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <initializer_list>
@@ -8,6 +9,7 @@
 #include "pyext/instrument_fault.h"
 #include "pyext/json_log_handler.h"
 #include "pyext/new_reference.h"
+#include "pyext/seen_type.h"
 
 namespace py = pybind11;
 
@@ -64,15 +66,25 @@ class Attributes {
 
 bool IsEmptyList(PyObject* list) { return list != nullptr && PyList_Check(list) && PyList_GET_SIZE(list) == 0; }
 
+/// Whether the steps of such a logger are logging's own.
+bool HasOwnSteps(PyTypeObject* type) {
+  static SeenType seen;
+  if (seen.Is(type)) return true;
+  for (PyObject* step : names.steps) {
+    const py::object method = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), step));
+    PyErr_Clear();
+    if (!method || !PyFunction_Check(method.ptr())) return false;
+    if (PyFunction_GET_GLOBALS(method.ptr()) != names.module_dict) return false;
+  }
+  seen.Keep(type);
+  return true;
+}
+
 /// Whether a record of this logger is what logging alone makes of it, neither replaced nor looked at on its way.
 bool IsPlain(PyObject* logger, const Attributes& attributes) {
   if (PyDict_GetItemWithError(names.module_dict, names.record_factory) != names.record_type) return false;
-  for (PyObject* step : names.steps) {
-    const py::object method = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(logger)), step));
-    PyErr_Clear();
-    if (!method || !PyFunction_Check(method.ptr()) || attributes[step] != nullptr) return false;
-    if (PyFunction_GET_GLOBALS(method.ptr()) != names.module_dict) return false;
-  }
+  if (!HasOwnSteps(Py_TYPE(logger))) return false;
+  if (std::ranges::any_of(names.steps, [&](PyObject* step) { return attributes[step] != nullptr; })) return false;
   return attributes[names.disabled] == Py_False && IsEmptyList(attributes[names.filters]);
 }
 

@@ -18,6 +18,7 @@
 #include "pyext/log_sampling.h"
 #include "pyext/log_sink_bindings.h"
 #include "pyext/new_reference.h"
+#include "pyext/seen_type.h"
 
 namespace py = pybind11;
 
@@ -271,14 +272,20 @@ PyObject* MakeRecordHandlerType() {
 }
 
 bool TakesAttributes(PyObject* object) noexcept {
+  static SeenType seen;
+  PyTypeObject* type = Py_TYPE(object);
+  if (seen.Is(type)) return AsHandler(object)->connection->format != nullptr;
   if (!PyObject_TypeCheck(object, handler_type) || AsHandler(object)->connection->format == nullptr) return false;
   const auto has = [&](PyObject* name, PyObject* method) {
-    const py::object found = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(object)), name));
+    const py::object found = Steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), name));
     PyErr_Clear();
     return found.ptr() == method;
   };
-  return has(name_of_filter, plain_filter) &&
-         std::ranges::all_of(entrances, [&](const auto& entrance) { return has(entrance.first, entrance.second); });
+  const bool takes = has(name_of_filter, plain_filter) && std::ranges::all_of(entrances, [&](const auto& entrance) {
+                       return has(entrance.first, entrance.second);
+                     });
+  if (takes) seen.Keep(type);
+  return takes;
 }
 
 bool WriteAttributes(PyObject* handler, PyObject* attributes) {
