@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -111,5 +112,8 @@ class Prometheus:
         try:
             with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:  # noqa: S310 - our own server
                 return bool(response.status == 200)
+        except urllib.error.HTTPError as not_yet:
+            not_yet.close()
         except OSError:
-            return False
+            pass
+        return False

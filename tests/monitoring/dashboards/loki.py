@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable
@@ -66,8 +67,11 @@ class Loki:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5) as response:
                 return bool(response.status == 200)
+        except urllib.error.HTTPError as not_yet:
+            not_yet.close()
         except OSError:
-            return False
+            pass
+        return False
 
     def __enter__(self) -> Loki:
         return self
