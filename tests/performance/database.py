@@ -1,18 +1,21 @@
 """What the id adds to a transaction of each driver, beside what else carries one, in one run.
 
 A transaction is BEGIN, one SELECT and COMMIT on a server with the extension, with a new id each time. Each candidate
-has a process of its own, as in an application, where all connections are of one class: CPython fits its code to the
-classes that it meets. Every round runs some of each candidate, in a new order. Compared are the fast ones, at the
-twentieth part of all: a busy machine disturbs them least. One of the candidates is nothing once more, which shows how
-much of a figure is chance.
+has processes of its own, as in an application, where all connections are of one class: CPython fits its code to the
+classes that it meets. Every round runs some of each process, in a new order. Compared are the fast ones, at the
+twentieth part of all: a busy machine disturbs them least. What is left is chance of each process, the places of its
+memory in the caches: so there are several, and their mean counts. One of the candidates is nothing once more, which
+shows how much of a figure is chance.
 
 "The same text by hand" is what no hook can go below: the driver is handed the very text that ours sends. Its figure is
 what that takes more than the same transaction, written by hand too, with a plain BEGIN.
 
-Client and server share one processor, because a wake-up across processors costs more than what is measured, and not the
-same for each connection. The client's time is what its thread computes, in user code and kernel. It has in it that what
-the server does for the SET takes the processor's caches away from the client. The other time also has the server itself
-in it.
+The client's time is what its thread computes, in user code and kernel. The server has another processor, as in
+production: on the client's own, what it does for the SET would take the caches away from the client. Both processors
+are kept awake by what the kernel runs only when nothing else wants to, because to wake one that sleeps costs more than
+what is measured, and not the same each time.
+
+The time of client and server together is what passes while both share one processor.
 """
 
 import asyncio
@@ -24,11 +27,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import asyncpg
@@ -47,7 +52,8 @@ from reqtrail import metrics, reset_request_id, set_request_id
 from tests.performance.report import BenchRow, write
 from tests.pyext.database.wire_tap import WireTap
 
-ROUNDS = 60
+PROCESSES = 6
+ROUNDS = 40
 WARM_UP = 6
 TRANSACTIONS = 16
 FIRST = 200  # in which CPython fits its code
@@ -219,25 +225,30 @@ def _work(make: Callable[[], tuple[Transaction, Close]], orders: Connection) -> 
 
 
 def _measure(makes: dict[str, Callable[[], tuple[Transaction, Close]]]) -> dict[str, list[tuple[float, float]]]:
-    fork = multiprocessing.get_context("fork")
-    taken: dict[str, list[tuple[float, float]]] = {candidate: [] for candidate in makes}
-    workers = {}
-    for candidate, make in makes.items():
-        orders, theirs = fork.Pipe()
-        process = fork.Process(target=_work, args=(make, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        orders.recv()
-        workers[candidate] = process, orders
+    """The two times of a fast transaction of each candidate, once for each of its processes."""
+    workers = [(candidate, *_start(make)) for candidate, make in makes.items() for _ in range(PROCESSES)]
+    taken: list[list[tuple[float, float]]] = [[] for _ in workers]
     for _ in range(ROUNDS):
-        for candidate in random.sample(list(makes), len(makes)):
-            orders = workers[candidate][1]
+        for at in random.sample(range(len(workers)), len(workers)):
+            orders = workers[at][2]
             orders.send(WARM_UP + TRANSACTIONS)
-            taken[candidate] += orders.recv()
-    for process, orders in workers.values():
+            taken[at] += orders.recv()
+    fast: dict[str, list[tuple[float, float]]] = {candidate: [] for candidate in makes}
+    for (candidate, process, orders), times in zip(workers, taken, strict=True):
         orders.send(0)
         process.join()
-    return taken
+        fast[candidate].append((_fast([client for client, _ in times]), _fast([both for _, both in times])))
+    return fast
+
+
+def _start(make: Callable[[], tuple[Transaction, Close]]) -> tuple[BaseProcess, Connection]:
+    fork = multiprocessing.get_context("fork")
+    orders, theirs = fork.Pipe()
+    process = fork.Process(target=_work, args=(make, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    orders.recv()
+    return process, orders
 
 
 def _fast(values: list[float]) -> float:
@@ -245,10 +256,10 @@ def _fast(values: list[float]) -> float:
 
 
 def _row(name: str, unit: str, taken: dict[str, list[float]], goal: float | None, peer: str) -> BenchRow:
-    added = {candidate: _fast(values) - _fast(taken[PLAIN]) for candidate, values in taken.items()}
+    added = {candidate: fmean(values) - fmean(taken[PLAIN]) for candidate, values in taken.items()}
     if BY_HAND in added:
         added[BY_HAND] -= added.pop(BY_HAND_PLAIN)
-    thirds = [_fast(taken[OURS][third::3]) - _fast(taken[PLAIN][third::3]) for third in range(3)]
+    thirds = [fmean(taken[OURS][third::3]) - fmean(taken[PLAIN][third::3]) for third in range(3)]
     return {
         "name": name,
         "unit": unit,
@@ -274,43 +285,79 @@ def _round_trips(make: Callable[[str, str], tuple[Transaction, Close]], port: in
     return trips
 
 
-def _rows_of(driver: str, server: Postgres) -> list[BenchRow]:
+def _round_trips_row(driver: str, port: int) -> BenchRow:
     peer, make = DRIVERS[driver]
-    candidates = CANDIDATES_OF_ENGINES if driver.startswith("SQLAlchemy") else CANDIDATES_OF_DRIVERS
-    trips = {candidate: _round_trips(make, server.port, candidate) for candidate in candidates}
-    taken = _measure({candidate: partial(make, server.dsn(), candidate) for candidate in candidates})
-    client, together = (
-        {candidate: [times[at] for times in values] for candidate, values in taken.items()} for at in (0, 1)
-    )
-    name = f"id to the database, {driver}"
-    return [
-        {
-            **_row(f"{name}: round trips", "added to a transaction", {k: [v] * 3 for k, v in trips.items()}, 0, peer),
-            "spread": 0.0,
-        },
-        _row(f"{name}: the client's time", "us added to a transaction", client, GOAL_US, peer),
-        _row(f"{name}: client and server", "us added to a transaction", together, None, peer),
-    ]
+    trips = {candidate: [float(_round_trips(make, port, candidate))] * 3 for candidate in _candidates(driver)}
+    return {**_row(f"{_name(driver)}: round trips", "added to a transaction", trips, 0, peer), "spread": 0.0}
+
+
+def _time_row(driver: str, dsn: str, what: str, goal: float | None, which: int) -> BenchRow:
+    peer, make = DRIVERS[driver]
+    measured = _measure({candidate: partial(make, dsn, candidate) for candidate in _candidates(driver)})
+    taken = {candidate: [times[which] for times in each] for candidate, each in measured.items()}
+    return _row(f"{_name(driver)}: {what}", "us added to a transaction", taken, goal, peer)
+
+
+def _name(driver: str) -> str:
+    return f"id to the database, {driver}"
+
+
+def _candidates(driver: str) -> tuple[str, ...]:
+    return CANDIDATES_OF_ENGINES if driver.startswith("SQLAlchemy") else CANDIDATES_OF_DRIVERS
 
 
 @contextmanager
-def _one_processor() -> Iterator[None]:
+def _on(processor: int) -> Iterator[None]:
     """Keep this process, and those that it starts, on one processor."""
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
+    os.sched_setaffinity(0, {processor})
     try:
         yield
     finally:
         os.sched_setaffinity(0, allowed)
 
 
+@contextmanager
+def _awake(processors: set[int]) -> Iterator[None]:
+    """Keep the processors from sleeping."""
+    processes = [
+        multiprocessing.get_context("fork").Process(target=_idle, args=(each,), daemon=True) for each in processors
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _idle(processor: int) -> None:
+    os.sched_setaffinity(0, {processor})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    while True:
+        pass
+
+
 def rows() -> list[BenchRow]:
-    """Measure on a private server; about half a minute. The pool's series are counted as well."""
-    with tempfile.TemporaryDirectory() as directory, _one_processor(), Postgres(Path(directory) / "server") as server:
+    """Measure on a private server; some minutes. The pool's series are counted as well."""
+    processors = os.sched_getaffinity(0)
+    clients, servers = min(processors), max(processors)
+    found: list[BenchRow] = []
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        with _on(servers):
+            server = stack.enter_context(Postgres(Path(directory) / "server"))
         metrics.open_segment(directory=directory)
         with server.connect() as connection:
             connection.execute("CREATE EXTENSION pg_stat_requests")
-        return [row for driver in DRIVERS for row in _rows_of(driver, server)]
+        for driver in DRIVERS:
+            found.append(_round_trips_row(driver, server.port))
+            with _awake({clients, servers}), _on(clients):
+                found.append(_time_row(driver, server.dsn(), "the client's time", GOAL_US, 0))
+            with _on(servers):
+                found.append(_time_row(driver, server.dsn(), "client and server", None, 1))
+    return found
 
 
 if __name__ == "__main__":
