@@ -82,14 +82,14 @@ bool InitDriverMethod() {
 
 PyObject* MakeDriverMethod(vectorcallfunc vectorcall, PyObject* base, const char* name, PyObject* rider,
                            std::array<PyObject*, 4> own) {
-  if (!CheckRider(rider)) return nullptr;
+  if (rider != nullptr && !CheckRider(rider)) return nullptr;
   PyObject* object = method_type->tp_alloc(method_type, 0);
   if (object == nullptr) return nullptr;
   DriverMethod* self = MethodOf(object);
   self->vectorcall = vectorcall;
   self->base = Py_NewRef(base);
   self->name = PyUnicode_InternFromString(name);
-  self->rider = Py_NewRef(rider);
+  self->rider = Py_XNewRef(rider);
   for (std::size_t at = 0; at < own.size(); ++at) self->own[at] = Py_XNewRef(own[at]);
   if (self->name == nullptr) Py_CLEAR(object);
   return object;

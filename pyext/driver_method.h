@@ -7,15 +7,15 @@
 
 namespace reqtrail {
 
-/// A method in place of one of a driver's class: to the interpreter as quick to call as a function, and a binding
-/// descriptor like one. It keeps the driver's own method by name and looks it up at each call, because other
-/// instruments replace the methods of a driver's class at any time.
+/// A method in place of one of a driver's class, or of a pool's: to the interpreter as quick to call as a function, and
+/// a binding descriptor like one. It keeps the class' own method by name and looks it up at each call, because other
+/// instruments replace the methods of such a class at any time.
 struct DriverMethod {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* attributes;          ///< __dict__, for what functools.update_wrapper sets
-  PyObject* base;                ///< the driver's class
+  PyObject* base;                ///< the class that has the method in whose place it is
   PyObject* name;                ///< of the method, interned
-  PyObject* rider;               ///< a Rider
+  PyObject* rider;               ///< a Rider; nullptr where nothing rides
   std::array<PyObject*, 4> own;  ///< what this kind of method needs; the rest nullptr
 };
 
@@ -24,11 +24,12 @@ inline DriverMethod* MethodOf(PyObject* object) noexcept { return reinterpret_ca
 /// Makes the type. False with a Python error set.
 [[nodiscard]] bool InitDriverMethod();
 
-/// A new method of `base` that is called as `vectorcall` says. TypeError when `rider` is no Rider.
+/// A new method of `base` that is called as `vectorcall` says. `rider` may be nullptr. TypeError when
+/// it is no Rider.
 [[nodiscard]] PyObject* MakeDriverMethod(vectorcallfunc vectorcall, PyObject* base, const char* name, PyObject* rider,
                                          std::array<PyObject*, 4> own);
 
-/// Calls the driver's own method. The arguments begin with the object that it is a method of.
+/// Calls the class' own method. The arguments begin with the object that it is a method of.
 [[nodiscard]] PyObject* CallOwn(const DriverMethod* method, PyObject* const* args, std::size_t nargsf,
                                 PyObject* kwnames);
 

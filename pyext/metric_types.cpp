@@ -287,4 +287,15 @@ bool AddMetricTypes(PyObject* module) {
          AddType(module, "StateSet", &New<MetricType::kStateSet>, state_set_methods.data());
 }
 
+bool AddToGauge(MetricObject& gauge, double amount) {
+  if (!gauge.gauge.IsCurrent() && !MakeUsable(gauge)) return false;
+  gauge.gauge.Add(amount);
+  return true;
+}
+
+bool ObserveInRequest(MetricObject& histogram, double value) {
+  if (!histogram.histogram.IsCurrent() && !MakeUsable(histogram)) return false;
+  return CountWithExemplar(nullptr, [&](const auto&... exemplar) { histogram.histogram.Observe(value, exemplar...); });
+}
+
 }  // namespace reqtrail

@@ -2,6 +2,8 @@
 
 #include <Python.h>
 
+#include "pyext/metric_object.h"
+
 namespace reqtrail {
 
 /// Adds the native types Counter, Gauge, Histogram, Summary, Info and StateSet to the module. False with a Python error
@@ -13,5 +15,11 @@ namespace reqtrail {
 /// that the same labels give the same object; what the overflow series answers is not. A child whose series was removed
 /// makes it again, from 0, when it is used or asked for.
 [[nodiscard]] bool AddMetricTypes(PyObject* module);
+
+/// What Gauge.inc(amount) does, of one that adds up. False with a Python error set.
+[[nodiscard]] bool AddToGauge(MetricObject& gauge, double amount);
+
+/// What Histogram.observe(value) does: the current request id is the exemplar. False with a Python error set.
+[[nodiscard]] bool ObserveInRequest(MetricObject& histogram, double value);
 
 }  // namespace reqtrail

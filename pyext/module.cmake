@@ -31,6 +31,8 @@ pybind11_add_module(_native
   pyext/middleware_options.cpp
   pyext/module.cpp
   pyext/percent_format.cpp
+  pyext/pool_counts.cpp
+  pyext/pool_methods.cpp
   pyext/pool_place.cpp
   pyext/record_attributes.cpp
   pyext/request_context.cpp

@@ -13,6 +13,8 @@
 #include "pyext/json_log_handler.h"
 #include "pyext/log_sink_bindings.h"
 #include "pyext/metrics_module.h"
+#include "pyext/pool_counts.h"
+#include "pyext/pool_methods.h"
 #include "pyext/pool_place.h"
 #include "pyext/request_context.h"
 #include "pyext/request_id_text.h"
@@ -60,7 +62,9 @@ PYBIND11_MODULE(_native_of_main, m) {
     throw py::error_already_set();
   }
   reqtrail::BindMetrics(m);
-  if (!reqtrail::AddPoolPlace(m.ptr())) throw py::error_already_set();
+  if (!reqtrail::AddPoolCounts(m.ptr()) || !reqtrail::AddPoolPlace(m.ptr()) || !reqtrail::AddPoolMethods(m.ptr())) {
+    throw py::error_already_set();
+  }
   const reqtrail::TaskHooksHost host = {.request_id_var = reqtrail::RequestIdVar(),
                                         .traceparent_var = reqtrail::TraceparentVar(),
                                         .segment_of = &reqtrail::SegmentOf,

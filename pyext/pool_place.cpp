@@ -1,94 +1,73 @@
 #include "pyext/pool_place.h"
 
 #include <array>
+#include <cstdint>
 
-#include "pyext/metric_object.h"
+#include "pyext/metric_types.h"
+#include "pyext/pool_counts.h"
+#include "worker_hooks/owned.h"
 
 namespace reqtrail {
 namespace {
 
+enum class Gauge : std::uint8_t { kNone, kIdle, kCheckedOut };
+
 struct Place {
-  PyObject_HEAD PyObject* pool;  // nullptr before enter
-  PyObject* idle;
-  PyObject* checked_out;
-  PyObject* current;  // one of the two, borrowed; nullptr: in none
+  PyObject_HEAD PyObject* counts;  // nullptr before enter
+  Gauge current;
 };
 
-PyTypeObject* gauge_type = nullptr;
+PyTypeObject* place_type = nullptr;
 
 Place* Self(PyObject* object) noexcept { return reinterpret_cast<Place*>(object); }
 
-bool Add(PyObject* gauge, double amount) {
-  MetricObject& metric = *Metric(gauge);
-  if (!metric.gauge.IsCurrent() && !MakeUsable(metric)) return false;
-  metric.gauge.Add(amount);
+bool Add(const PoolCounts* counts, Gauge gauge, double amount) {
+  return gauge == Gauge::kNone || AddToGauge(gauge == Gauge::kIdle ? *counts->idle : *counts->checked_out, amount);
+}
+
+// REQUIRES: it has counts.
+bool MoveTo(Place* self, Gauge gauge) {
+  const Owned held(Py_NewRef(self->counts));  // a gauge that is bound to the segment anew runs Python
+  const PoolCounts* counts = CountsOf(held.get());
+  if (!Add(counts, self->current, -1)) return false;
+  self->current = Gauge::kNone;
+  if (!Add(counts, gauge, 1)) return false;
+  self->current = gauge;
   return true;
 }
 
-// `to` may be nullptr: none.
-bool MoveTo(Place* self, PyObject* to) {
-  PyObject* from = self->current;
-  if (from != nullptr && !Add(from, -1)) return false;
-  self->current = nullptr;
-  if (to != nullptr && !Add(to, 1)) return false;
-  self->current = to;
-  return true;
-}
-
-PyObject* Enter(PyObject* object, PyObject* args) {
-  PyObject* pool = nullptr;
-  PyObject* idle = nullptr;
-  PyObject* checked_out = nullptr;
-  if (PyArg_ParseTuple(args, "OO!O!", &pool, gauge_type, &idle, gauge_type, &checked_out) == 0) return nullptr;
+PyObject* Enter(PyObject* object, PyObject* counts) {
   Place* self = Self(object);
-  if (self->current != nullptr) {
+  if (!CheckPoolCounts(counts)) return nullptr;
+  if (self->current != Gauge::kNone) {
     PyErr_SetString(PyExc_ValueError, "the place is taken");
     return nullptr;
   }
-  Py_XSETREF(self->pool, Py_NewRef(pool));
-  Py_XSETREF(self->idle, Py_NewRef(idle));
-  Py_XSETREF(self->checked_out, Py_NewRef(checked_out));
-  if (!MoveTo(self, self->checked_out)) return nullptr;
-  Py_RETURN_NONE;
-}
-
-PyObject* CheckOut(PyObject* object, PyObject* pool) {
-  Place* self = Self(object);
-  if (self->current == nullptr || self->current != self->idle || self->pool != pool) Py_RETURN_FALSE;
-  if (!MoveTo(self, self->checked_out)) return nullptr;
-  Py_RETURN_TRUE;
-}
-
-PyObject* CheckIn(PyObject* object, PyObject* /*unused*/) {
-  Place* self = Self(object);
-  if (self->current != nullptr && self->current == self->checked_out && !MoveTo(self, self->idle)) return nullptr;
+  Py_XSETREF(self->counts, Py_NewRef(counts));
+  if (!MoveTo(self, Gauge::kCheckedOut)) return nullptr;
   Py_RETURN_NONE;
 }
 
 PyObject* Leave(PyObject* object, PyObject* /*unused*/) {
   Place* self = Self(object);
-  if (self->current == nullptr) Py_RETURN_NONE;
-  return MoveTo(self, nullptr) ? Py_NewRef(self->pool) : nullptr;
+  if (self->current == Gauge::kNone) Py_RETURN_NONE;
+  return MoveTo(self, Gauge::kNone) ? Py_NewRef(self->counts) : nullptr;
 }
 
 PyObject* Forget(PyObject* object, PyObject* /*unused*/) {
-  Self(object)->current = nullptr;
+  Self(object)->current = Gauge::kNone;
   Py_RETURN_NONE;
 }
 
 int Traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(object));
-  Py_VISIT(Self(object)->pool);
-  Py_VISIT(Self(object)->idle);
-  Py_VISIT(Self(object)->checked_out);
+  Py_VISIT(Self(object)->counts);
   return 0;
 }
 
 int Clear(PyObject* object) {
-  Self(object)->current = nullptr;
-  Py_CLEAR(Self(object)->pool);
-  Py_CLEAR(Self(object)->idle);
-  Py_CLEAR(Self(object)->checked_out);
+  Self(object)->current = Gauge::kNone;
+  Py_CLEAR(Self(object)->counts);
   return 0;
 }
 
@@ -103,10 +82,8 @@ void Deallocate(PyObject* object) {
 }  // namespace
 
 bool AddPoolPlace(PyObject* module) {
-  static std::array<PyMethodDef, 6> methods = {
-      {{.ml_name = "enter", .ml_meth = &Enter, .ml_flags = METH_VARARGS, .ml_doc = nullptr},
-       {.ml_name = "check_out", .ml_meth = &CheckOut, .ml_flags = METH_O, .ml_doc = nullptr},
-       {.ml_name = "check_in", .ml_meth = &CheckIn, .ml_flags = METH_NOARGS, .ml_doc = nullptr},
+  static std::array<PyMethodDef, 4> methods = {
+      {{.ml_name = "enter", .ml_meth = &Enter, .ml_flags = METH_O, .ml_doc = nullptr},
        {.ml_name = "leave", .ml_meth = &Leave, .ml_flags = METH_NOARGS, .ml_doc = nullptr},
        {.ml_name = "forget", .ml_meth = &Forget, .ml_flags = METH_NOARGS, .ml_doc = nullptr},
        {}}};
@@ -118,11 +95,22 @@ bool AddPoolPlace(PyObject* module) {
                                               {}}};
   static PyType_Spec spec = {"reqtrail._native.PoolPlace", sizeof(Place), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots.data()};
-  gauge_type = reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(module, "Gauge"));
-  PyObject* type = gauge_type == nullptr ? nullptr : PyType_FromSpec(&spec);
-  const bool is_added = type != nullptr && PyModule_AddObjectRef(module, "PoolPlace", type) == 0;
-  Py_XDECREF(type);
-  return is_added;
+  place_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return place_type != nullptr &&
+         PyModule_AddObjectRef(module, "PoolPlace", reinterpret_cast<PyObject*>(place_type)) == 0;
+}
+
+bool IsPoolPlace(PyObject* object) noexcept { return object != nullptr && PyObject_TypeCheck(object, place_type) != 0; }
+
+[[gnu::hot]] int CheckOut(PyObject* place, PyObject* counts) {
+  Place* self = Self(place);
+  if (self->current != Gauge::kIdle || self->counts != counts) return 0;
+  return MoveTo(self, Gauge::kCheckedOut) ? 1 : -1;
+}
+
+[[gnu::hot]] bool CheckIn(PyObject* place) {
+  Place* self = Self(place);
+  return self->current != Gauge::kCheckedOut || MoveTo(self, Gauge::kIdle);
 }
 
 }  // namespace reqtrail

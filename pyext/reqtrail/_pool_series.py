@@ -3,10 +3,9 @@
 The gauges are sums of parts: each connection has a place in one of them, and takes its part along when it goes away.
 """
 
+import functools
 import os
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet, finalize
 
@@ -16,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from reqtrail._faults import report_fault
-from reqtrail._native import PoolPlace
+from reqtrail._native import POOL_PLACE, CountedPool, PoolCounts, PoolPlace, pool_connect, pool_return_conn
 from reqtrail.metrics import Counter, Gauge, Histogram
 
 _connections = Gauge("reqtrail_db_pool_connections", "Connections of the pool, by state.", ("pool", "state"))
@@ -26,10 +25,6 @@ _limit = Gauge("reqtrail_db_pool_limit", "Connections that the pool may have at 
 _waiting = Gauge("reqtrail_db_pool_waiting", "Checkouts that have not got their connection yet.", ("pool",))
 _wait = Histogram("reqtrail_db_pool_wait_seconds", "From asking the pool to having a connection.", ("pool",))
 _timeouts = Counter("reqtrail_db_pool_timeouts", "Checkouts that the pool gave up: it was exhausted.", ("pool",))
-
-_PLACE = "reqtrail_place"
-
-_HERE = "here"
 
 _all_series: "WeakSet[PoolSeries]" = WeakSet()
 
@@ -43,15 +38,13 @@ def _be_a_child() -> None:
 os.register_at_fork(after_in_child=_be_a_child)
 
 
-class PoolSeries:
+class PoolSeries(CountedPool):
     """Counts what the pool of one engine does. Its faults are reported, and end the counting; the engine goes on."""
 
     def __init__(self, engine: Engine, name: str | None) -> None:
         """Count from here on, under `name` or, where it is None, that of the pool, the engine or the database."""
         self.name = name or engine.pool.logging_name or engine.logging_name or engine.url.database or "default"
         self._on = True
-        self.counts: dict[str, _PoolCounts] = {}
-        """Where the pool counts in this process, as _HERE; nothing while it does not."""
         self._plain_class = type(engine.pool)
         self._class = self._plain_class
         self._listeners = {"close": self._on_gone, "detach": self._on_gone}
@@ -62,8 +55,8 @@ class PoolSeries:
             self.fail(fault)
         for event_name, listener in self._listeners.items():
             event.listen(engine, event_name, listener)
-        self._end = finalize(engine, _end, self.counts)
-        self._end.atexit = False
+        self._at_end = finalize(engine, self._end)
+        self._at_end.atexit = False
         _all_series.add(self)
 
     def remove(self, engine: Engine) -> None:
@@ -73,7 +66,7 @@ class PoolSeries:
             event.remove(engine, event_name, listener)
         if type(engine.pool) is self._class:
             engine.pool.__class__ = self._plain_class
-        self._end()
+        self._at_end()
 
     def begin(self, pool: Any) -> "_PoolCounts | None":
         """Return where `pool` counts in this process from here on; None when it does not."""
@@ -81,11 +74,11 @@ class PoolSeries:
             return None
         try:
             begun = _PoolCounts(self.name, pool)
-            counts = self.counts.setdefault(_HERE, begun)
+            counts: _PoolCounts = self.keep(begun)
             if counts is not begun:  # another thread was first
                 begun.end()
             if not self._on:  # another thread has ended the counting
-                _end(self.counts)
+                self._end()
                 return None
         except Exception as fault:
             self.fail(fault)
@@ -94,9 +87,9 @@ class PoolSeries:
 
     def first_check_out(self, counts: "_PoolCounts", info: dict[str, Any]) -> None:
         """Take note that the pool has handed out the connection with this `info`, which was not idle in it."""
-        place = info.get(_PLACE)
+        place = info.get(POOL_PLACE)
         if place is None:
-            place = info[_PLACE] = _Place()
+            place = info[POOL_PLACE] = _Place()
         if self._on:
             place.take(counts)
 
@@ -112,84 +105,50 @@ class PoolSeries:
 
     def forget(self) -> None:
         """Be as if nothing had been counted in this process, which has just begun."""
-        for counts in self.counts.values():
+        counts: _PoolCounts | None = self.take()
+        if counts is not None:
             for place in [*counts.places]:
                 place.forget()
-        self.counts.clear()
 
     def fail(self, fault: Exception) -> None:
         """Report a fault, and count no more."""
         self._on = False
         report_fault("db_pool_series", fault)
         try:
-            _end(self.counts)
+            self._end()
         except Exception as another:
             report_fault("db_pool_series", another)
 
+    def _end(self) -> None:
+        counts: _PoolCounts | None = self.take()
+        if counts is not None:
+            counts.end()
+
     @staticmethod
     def _on_gone(_dbapi_connection: Any, record: Any) -> None:
-        place = record.record_info.get(_PLACE)
+        place = record.record_info.get(POOL_PLACE)
         if place is not None:
             place.give_back()
 
 
-def _end(all_counts: "dict[str, _PoolCounts]") -> None:
-    counts = all_counts.pop(_HERE, None)
-    if counts is not None:
-        counts.end()
-
-
 def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
     """Return the class of pools that extends `base` and counts in `series`."""
-    plain: Callable[[Any], Any] = base.connect
-    plain_return: Callable[[Any, Any], None] = base._return_conn
-    clock = time.perf_counter
-    all_counts = series.counts
-
-    def connect(self: Any) -> Any:
-        counts = all_counts.get(_HERE) or series.begin(self)
-        if counts is None:
-            return plain(self)
-        try:
-            counts.waiting.inc()
-        except Exception as fault:
-            series.fail(fault)
-            return plain(self)
-        asked = clock()
-        try:
-            connection = plain(self)
-        except BaseException as error:
-            series.no_check_out(counts, clock() - asked, error)
-            raise
-        try:
-            counts.waiting.dec()
-            counts.wait.observe(clock() - asked)
-            info = connection.record_info
-            place = info.get(_PLACE)
-            if place is None or not place.check_out(counts):
-                series.first_check_out(counts, info)
-        except Exception as fault:
-            series.fail(fault)
-        return connection
-
-    # Not the event "checkin", to dispatch which takes longer than all the counting.
-    def return_conn(self: Any, record: Any) -> None:
-        try:
-            place = record.record_info.get(_PLACE)
-            if place is not None:
-                (place.give_back if record.dbapi_connection is None else place.check_in)()
-        except Exception as fault:
-            series.fail(fault)
-        plain_return(self, record)
-
+    methods: dict[str, Any] = {"connect": pool_connect(base, series), "_return_conn": pool_return_conn(base, series)}
+    for name, method in methods.items():
+        functools.update_wrapper(method, getattr(base, name))
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__}
     metaclass: Any = type(base)
-    counting: type[Any] = metaclass(base.__name__, (base,), {**named, "connect": connect, "_return_conn": return_conn})
+    counting: type[Any] = metaclass(base.__name__, (base,), {**named, **methods})
     return counting
 
 
-class _PoolCounts:
+class _PoolCounts(PoolCounts):
     """What one pool counts in one process."""
+
+    def __new__(cls, name: str, pool: Any) -> "_PoolCounts":  # noqa: ARG004 - of __init__
+        """Count what `pool` does under `name`."""
+        states = [_connections.labels(name, state) for state in ("idle", "checked_out")]
+        return super().__new__(cls, _waiting.labels(name), _wait.labels(name), *states)
 
     def __init__(self, name: str, pool: Any) -> None:
         self.places: WeakSet[_Place] = WeakSet()
@@ -197,10 +156,6 @@ class _PoolCounts:
         self._lock = threading.RLock()  # the garbage collector may take a place back while another one is taken
         self._size: int | None = None
         self._bounds: list[tuple[Gauge, int]] = []
-        self.checked_out = _connections.labels(name, "checked_out")
-        self.idle = _connections.labels(name, "idle")
-        self.waiting = _waiting.labels(name)
-        self.wait = _wait.labels(name)
         self.timeouts = _timeouts.labels(name)
         self.overflow = _overflow.labels(name)
         if isinstance(pool, QueuePool) and pool.size() > 0:  # 0 is no bound there
@@ -249,7 +204,7 @@ class _Place(PoolPlace):
         self.give_back()
         counts.places.add(self)
         counts.opened()
-        self.enter(counts, counts.idle, counts.checked_out)
+        self.enter(counts)
 
     def give_back(self) -> None:
         """Be in no gauge, as the connection is closed or has left the pool."""

@@ -12,7 +12,8 @@ from sqlalchemy.util import greenlet_spawn
 
 import reqtrail.sqlalchemy
 from devstack.postgres import Postgres
-from reqtrail import reset_request_id, set_request_id
+from reqtrail import _pool_series, reset_request_id, set_request_id
+from reqtrail._native import Counter, Gauge, Histogram, Segment
 from tests.own_metrics import samples, total
 from tests.pyext.database.database import KINDS, Database
 
@@ -315,17 +316,51 @@ def sync(pool: Pool) -> Engine:
     return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
 
 
+class FamilyOf:
+    """A family of a pool's series all of whose children are `child`."""
+
+    def __init__(self, child: Any) -> None:
+        self._child = child
+
+    def labels(self, *_: str) -> Any:
+        return self._child
+
+
+@pytest.fixture
+def gone(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
+    """Makes metrics of a type that cannot be counted on: their segment is gone."""
+
+    def gone() -> Segment:
+        raise OSError("the segment is gone")
+
+    def make(metric_type: Any) -> Any:
+        metric = metric_type("gone", "Of a segment that is gone.", (), (1.0,))
+        monkeypatch.setattr("reqtrail.metrics.open_segment", gone)
+        return metric
+
+    monkeypatch.setattr("reqtrail._faults._logged", set())
+    return make
+
+
 def test_a_fault_while_a_connection_comes_back_does_not_keep_it_from_the_pool(
-    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make: Make, gone: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool = make(pool_size=1)
-    with monkeypatch.context() as patch:
-        patch.setattr("reqtrail._faults._logged", set())
-        patch.setattr("reqtrail._pool_series._Place.check_in", None)
-        pool.run(lambda engine: engine.connect().close())
-        assert (*pool.states, pool.size, pool.limit) == (0, 0, 0, 0)
+    pool.run(lambda engine: engine.connect().close())
+    pool.uninstall()
+    family = _pool_series._connections
+    idle = gone(Gauge)
+
+    class Connections:
+        def labels(self, name: str, state: str) -> Gauge:
+            return idle if state == "idle" else family.labels(name, state)
+
+    monkeypatch.setattr(_pool_series, "_connections", Connections())
+    pool.install()
+    pool.run(lambda engine: engine.connect().close())
+    assert (*pool.states, pool.size, pool.limit) == (0, 0, 0, 0)
     assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
-    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
+    assert caplog.text.count("OSError: the segment is gone") == 1
     pool.run(lambda engine: engine.connect().close())
 
 
@@ -341,21 +376,20 @@ def test_the_pool_stays_the_object_that_the_application_holds(make: Make) -> Non
     assert seen == ["checkout"]
 
 
-@pytest.mark.parametrize("series", ["_waiting", "_wait", "_timeouts"])
+@pytest.mark.parametrize(("series", "metric_type"), [("_waiting", Gauge), ("_wait", Histogram), ("_timeouts", Counter)])
 def test_a_series_that_cannot_be_counted_on_costs_no_checkout(
-    series: str, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    series: str,
+    metric_type: Any,
+    make: Make,
+    gone: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Gone:
-        def __getattr__(self, _name: str) -> Any:
-            raise OSError("the segment is gone")
-
-    class GoneFamily:
-        def labels(self, _pool: str) -> Gone:
-            return Gone()
-
     pool = make(pool_size=1, pool_timeout=0.2)
-    monkeypatch.setattr("reqtrail._faults._logged", set())
-    monkeypatch.setattr(f"reqtrail._pool_series.{series}", GoneFamily())
+    pool.run(lambda engine: engine.connect().close())
+    pool.uninstall()
+    monkeypatch.setattr(_pool_series, series, FamilyOf(gone(metric_type)))
+    pool.install()
 
     def exhaust(engine: Engine) -> None:
         with engine.connect(), pytest.raises(PoolTimeoutError):
@@ -364,4 +398,26 @@ def test_a_series_that_cannot_be_counted_on_costs_no_checkout(
     pool.run(exhaust)
     pool.run(lambda engine: engine.connect().close())
     assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
-    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
+    assert caplog.text.count("OSError: the segment is gone") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
+def test_a_listener_that_takes_the_connection_out_of_the_pool_is_no_fault(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make(pool_size=1)
+
+    def detach(engine: Engine) -> None:
+        def listener(_dbapi_connection: Any, _record: Any, proxied: Any) -> None:
+            proxied.detach()
+
+        event.listen(engine, "checkout", listener)
+        with engine.connect():
+            assert (*pool.states, pool.waiting) == (0, 0, 0)
+        event.remove(engine, "checkout", listener)
+        with engine.connect():
+            assert (*pool.states, pool.waiting) == (1, 0, 0)
+
+    pool.run(detach)
+    assert pool.wait_seconds_count == 2
+    assert "reqtrail failed" not in caplog.text
