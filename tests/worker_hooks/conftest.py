@@ -32,7 +32,10 @@ class Servers(NamedTuple):
         """Let this process publish there."""
         app = worker_app.app
         if app.conf.broker_url != self.broker_url:
-            app.conf.update(broker_url=self.broker_url, result_backend=self.results_url)
+            # Else each thread that publishes leaves connections of its own to the garbage collector.
+            app.conf.update(
+                broker_url=self.broker_url, result_backend=self.results_url, result_backend_thread_safe=True
+            )
             kombu.pools.reset()  # type: ignore[no-untyped-call]  # untyped there
             app.amqp._producer_pool = app._pool = None
 
