@@ -17,7 +17,8 @@ what is measured, and not the same each time.
 
 The time of client and server together is what passes while both share one processor.
 
-With engines, ours is the id alone; `install` counts the pool's series by default, and what that takes more is beside it.
+With engines, ours is the id alone. `install` counts the pool's series too, unless told not to: what both take is beside
+it.
 """
 
 import asyncio
