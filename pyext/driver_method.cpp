@@ -72,9 +72,11 @@ bool InitDriverMethod() {
        {.slot = Py_tp_clear, .pfunc = reinterpret_cast<void*>(&Clear)},
        {.slot = Py_tp_dealloc, .pfunc = reinterpret_cast<void*>(&Deallocate)},
        {}}};
+  // CPython fits its code to a method's class only if that class cannot change.
   static PyType_Spec spec = {"reqtrail._native.DriverMethod", sizeof(DriverMethod), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                                 Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                 Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+                                 Py_TPFLAGS_IMMUTABLETYPE,
                              slots.data()};
   method_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return method_type != nullptr;
