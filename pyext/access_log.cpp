@@ -18,7 +18,7 @@ namespace {
 
 constexpr long kInfo = 20;
 
-/// What is asked of loggers and records. Made once, for the process.
+/// What is asked of loggers and handlers. Made once, for the process.
 struct LoggingNames {
   PyObject* module_dict = nullptr;  ///< of logging
   PyObject* record_factory = nullptr;
@@ -30,15 +30,8 @@ struct LoggingNames {
   PyObject* level = nullptr;
   PyObject* parent = nullptr;
   PyObject* propagate = nullptr;
-  PyObject* args = nullptr;
-  PyObject* created = nullptr;
-  PyObject* duration = nullptr;
-  PyObject* endpoint = nullptr;
-  PyObject* method = nullptr;
-  PyObject* status_code = nullptr;
   PyObject* handle = nullptr;
   PyObject* filter = nullptr;
-  PyObject* levelname = nullptr;
   PyObject* level_names = nullptr;
   /// The methods of a logger that a record passes on its way to the handlers. Tools that watch a process replace them.
   std::array<PyObject*, 5> steps{};
@@ -100,10 +93,6 @@ bool WritesAll(PyObject* handler) {
          attributes[names.handle] == nullptr && attributes[names.filter] == nullptr;
 }
 
-bool SetItem(const py::object& dict, PyObject* name, const py::object& value) {
-  return value && PyDict_SetItem(dict.ptr(), name, value.ptr()) == 0;
-}
-
 /// What logging.INFO is called now.
 py::object LevelName() {
   PyObject* level_names = PyDict_GetItemWithError(names.module_dict, names.level_names);
@@ -119,7 +108,7 @@ double SecondsSinceEpoch() {
 }  // namespace
 
 AccessLog::AccessLog(const AccessLogOptions& options)
-    : logger_(Borrow(options.logger)), attributes_(Borrow(options.attributes)), write_(Borrow(options.write)) {
+    : logger_(Borrow(options.logger)), attributes_(options.attributes), write_(Borrow(options.write)) {
   if (py::object levels = py::getattr(logger_, "_cache", py::none()); PyDict_Check(levels.ptr())) levels_ = levels;
 }
 
@@ -143,20 +132,21 @@ py::object AccessLog::OnlyHandler() const {
   return found && WritesAll(found.ptr()) ? found : py::object();
 }
 
-/// Empty with a Python error set.
-py::object AccessLog::AttributesOf(const AccessLine& line) const {
-  const py::object attributes = Steal(PyDict_Copy(attributes_.ptr()));
+/// False with a Python error set.
+bool AccessLog::WriteTo(PyObject* handler, const AccessLine& line) const {
   const py::object method = Steal(PyUnicode_FromString(line.method));
-  const py::object status_code = Steal(PyLong_FromLong(line.status));
-  if (!attributes || !method || !status_code) return {};
   const py::object endpoint = Borrow(line.endpoint);
-  const bool set =
-      SetItem(attributes, names.args, Steal(PyTuple_Pack(3, method.ptr(), endpoint.ptr(), status_code.ptr()))) &&
-      SetItem(attributes, names.created, Steal(PyFloat_FromDouble(SecondsSinceEpoch()))) &&
-      SetItem(attributes, names.levelname, LevelName()) && SetItem(attributes, names.method, method) &&
-      SetItem(attributes, names.endpoint, endpoint) && SetItem(attributes, names.status_code, status_code) &&
-      SetItem(attributes, names.duration, Steal(PyFloat_FromDouble(line.seconds)));
-  return set ? attributes : py::object();
+  const py::object status_code = Steal(PyLong_FromLong(line.status));
+  if (!method || !status_code) return false;
+  RecordAttributes attributes = attributes_;
+  attributes.Set(kLevelname, LevelName());
+  attributes.Set(kArgs, Steal(PyTuple_Pack(3, method.ptr(), endpoint.ptr(), status_code.ptr())));
+  attributes.Set(kCreated, Steal(PyFloat_FromDouble(SecondsSinceEpoch())));
+  attributes.Set(kMethod, method);
+  attributes.Set(kEndpoint, endpoint);
+  attributes.Set(kStatusCode, status_code);
+  attributes.Set(kDuration, Steal(PyFloat_FromDouble(line.seconds)));
+  return PyErr_Occurred() == nullptr && WriteAccessLine(handler, attributes);
 }
 
 /// False with a Python error set.
@@ -164,10 +154,7 @@ bool AccessLog::WriteEitherWay(const AccessLine& line) const {
   PyObject* enabled = levels_ ? PyDict_GetItemWithError(levels_.ptr(), names.info) : nullptr;
   if (enabled == Py_False) return true;
   if (enabled == Py_True) {
-    if (const py::object handler = OnlyHandler()) {
-      const py::object attributes = AttributesOf(line);
-      return attributes && WriteAttributes(handler.ptr(), attributes.ptr());
-    }
+    if (const py::object handler = OnlyHandler()) return WriteTo(handler.ptr(), line);
   }
   const py::object done =
       Steal(PyObject_CallFunction(write_.ptr(), "sOid", line.method, line.endpoint, line.status, line.seconds));
@@ -179,7 +166,7 @@ void AccessLog::Write(const AccessLine& line) noexcept {
 }
 
 int AccessLog::Traverse(visitproc visit, void* arg) noexcept {
-  for (const py::object* held : {&logger_, &levels_, &attributes_, &write_}) Py_VISIT(held->ptr());
+  for (const py::object* held : {&logger_, &levels_, &write_}) Py_VISIT(held->ptr());
   return 0;
 }
 
@@ -201,15 +188,8 @@ bool InitAccessLog() {
   intern(names.level, "level");
   intern(names.parent, "parent");
   intern(names.propagate, "propagate");
-  intern(names.args, "args");
-  intern(names.created, "created");
-  intern(names.duration, "duration");
-  intern(names.endpoint, "endpoint");
-  intern(names.method, "method");
-  intern(names.status_code, "status_code");
   intern(names.handle, "handle");
   intern(names.filter, "filter");
-  intern(names.levelname, "levelname");
   intern(names.level_names, "_levelToName");
   names.steps = {names.handle, names.filter, nullptr, nullptr, nullptr};
   intern(names.steps[2], "isEnabledFor");

@@ -2,6 +2,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include "pyext/record_attributes.h"
+
 namespace reqtrail {
 
 /// What an access line tells of a request. Borrowed.
@@ -15,7 +17,7 @@ struct AccessLine {
 /// What access lines are made of. Borrowed.
 struct AccessLogOptions {
   PyObject* logger;      ///< a logging.Logger
-  PyObject* attributes;  ///< dict: what all its records have in common, by the names of a LogRecord's attributes
+  PyObject* attributes;  ///< dict of str and int: what all its records have in common, by the names of a LogRecord's
   PyObject* write;       ///< (method, endpoint, status_code, seconds) -> None: writes the line by way of logging
 };
 
@@ -34,12 +36,12 @@ class AccessLog {
 
  private:
   [[nodiscard]] pybind11::object OnlyHandler() const;
-  [[nodiscard]] pybind11::object AttributesOf(const AccessLine& line) const;
+  [[nodiscard]] bool WriteTo(PyObject* handler, const AccessLine& line) const;
   [[nodiscard]] bool WriteEitherWay(const AccessLine& line) const;
 
   pybind11::object logger_;
   pybind11::object levels_;  ///< the logger's memory of which levels are enabled: a dict, or empty where it has none
-  pybind11::object attributes_;
+  RecordAttributes attributes_;  ///< what all lines have in common
   pybind11::object write_;
 };
 

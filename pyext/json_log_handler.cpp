@@ -18,6 +18,7 @@
 #include "pyext/log_sampling.h"
 #include "pyext/log_sink_bindings.h"
 #include "pyext/new_reference.h"
+#include "pyext/record_attributes.h"
 #include "pyext/seen_type.h"
 
 namespace py = pybind11;
@@ -74,18 +75,13 @@ bool AppendOfOtherFormatter(TextBuffer& text, PyObject* formatter, PyObject* rec
   return true;
 }
 
-bool IsSampled(const Connection& connection, PyObject* attributes) {
-  const std::shared_ptr<AccessSampling> sampling = connection.sampling;
-  return sampling == nullptr || sampling->Passes(attributes);
-}
-
 /// Appends the record's line to `text`. kRaised with a Python error set. Everything of Python that is held is given
 /// back before it returns, because the thread may not come back from the next wait for the GIL.
 Outcome Format(const Connection& connection, PyObject* record, TextBuffer& text) {
-  if (connection.sampling != nullptr) {
+  if (const std::shared_ptr<AccessSampling> sampling = connection.sampling) {
     const py::object attributes = Steal(PyObject_GenericGetDict(record, nullptr));
     if (!attributes) return Outcome::kRaised;
-    if (!IsSampled(connection, attributes.ptr())) return Outcome::kNothing;
+    if (!sampling->Passes(attributes.ptr())) return Outcome::kNothing;
   }
   const py::object formatter = connection.formatter;
   const bool formatted = connection.format != nullptr ? AppendLogLine(text, *connection.format, formatter.ptr(), record)
@@ -95,8 +91,11 @@ Outcome Format(const Connection& connection, PyObject* record, TextBuffer& text)
   return Outcome::kLine;
 }
 
-Outcome FormatAttributes(const Connection& connection, PyObject* attributes, TextBuffer& text) {
-  if (!IsSampled(connection, attributes)) return Outcome::kNothing;
+Outcome FormatAccessLine(const Connection& connection, const RecordAttributes& attributes, TextBuffer& text) {
+  if (const std::shared_ptr<AccessSampling> sampling = connection.sampling;
+      sampling != nullptr && !sampling->PassesLine(attributes[kStatusCode].ptr(), attributes[kEndpoint].ptr())) {
+    return Outcome::kNothing;
+  }
   const py::object formatter = connection.formatter;  // owns the format
   // Without one, a finalizer has set another formatter since TakesAttributes.
   if (connection.format == nullptr || !AppendLogLineOf(text, *connection.format, attributes)) return Outcome::kRaised;
@@ -288,9 +287,9 @@ bool TakesAttributes(PyObject* object) noexcept {
   return takes;
 }
 
-bool WriteAttributes(PyObject* handler, PyObject* attributes) {
+bool WriteAccessLine(PyObject* handler, const RecordAttributes& attributes) {
   PyObject* written = WriteLine(
-      handler, [&](TextBuffer& text) { return FormatAttributes(*AsHandler(handler)->connection, attributes, text); });
+      handler, [&](TextBuffer& text) { return FormatAccessLine(*AsHandler(handler)->connection, attributes, text); });
   Py_XDECREF(written);
   return written != nullptr;
 }

@@ -4,6 +4,8 @@
 
 namespace reqtrail {
 
+class RecordAttributes;
+
 /// Makes the type `RecordHandler`, the compiled base of `reqtrail.logging.JSONHandler`: `handle(record)` applies the
 /// filters of the logging.Handler that it is mixed with, formats and writes the record; `emit(record)` does without
 /// the filters. Neither takes the handler's Python lock. Lines are written without the GIL. They raise nothing but what
@@ -17,8 +19,8 @@ namespace reqtrail {
 /// the GIL, and MakeRecordHandlerType before. Sets no error.
 [[nodiscard]] bool TakesAttributes(PyObject* object) noexcept;
 
-/// Writes the line of the record that would have these `attributes` (a dict), as `emit` does. False with what is no
-/// `Exception` set. REQUIRES: TakesAttributes(handler).
-[[nodiscard]] bool WriteAttributes(PyObject* handler, PyObject* attributes);
+/// Writes the access line of level INFO whose record would have these `attributes`, as `emit` does. False with what is
+/// no `Exception` set. REQUIRES: TakesAttributes(handler).
+[[nodiscard]] bool WriteAccessLine(PyObject* handler, const RecordAttributes& attributes);
 
 }  // namespace reqtrail

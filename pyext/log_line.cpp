@@ -12,7 +12,6 @@
 #include "pyext/ascii_text.h"
 #include "pyext/new_reference.h"
 #include "pyext/percent_format.h"
-#include "pyext/record_attributes.h"
 #include "pyext/request_context.h"
 
 namespace py = pybind11;
@@ -38,12 +37,12 @@ std::string_view TypeName(PyObject* object) {
 class Line {
  public:
   /// `formatter` and `record` may be nullptr for a LogRecord without exc_info that exists by its attributes alone.
-  Line(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record, PyObject* dict)
+  Line(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record, const RecordAttributes& attributes)
       : text_(text),
         format_(format),
         formatter_(formatter),
         record_(record),
-        attributes_(dict),
+        attributes_(attributes),
         value_(text, format.style) {}
 
   [[nodiscard]] bool Write() {
@@ -223,22 +222,23 @@ class Line {
   LineFormat& format_;
   PyObject* formatter_;
   PyObject* record_;
-  RecordAttributes attributes_;
+  const RecordAttributes& attributes_;
   JsonValueWriter value_;
 };
 
 }  // namespace
 
 bool AppendLogLine(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record) {
-  const py::object attributes = Steal(PyObject_GenericGetDict(record, nullptr));
-  if (!attributes) {
+  const py::object dict = Steal(PyObject_GenericGetDict(record, nullptr));
+  if (!dict) {
     PyErr_Format(PyExc_TypeError, "format() takes a LogRecord, not %.100s", Py_TYPE(record)->tp_name);
     return false;
   }
-  return Line(text, format, formatter, record, attributes.ptr()).Write();
+  const RecordAttributes attributes(dict.ptr());
+  return Line(text, format, formatter, record, attributes).Write();
 }
 
-bool AppendLogLineOf(TextBuffer& text, LineFormat& format, PyObject* attributes) {
+bool AppendLogLineOf(TextBuffer& text, LineFormat& format, const RecordAttributes& attributes) {
   return Line(text, format, nullptr, nullptr, attributes).Write();
 }
 

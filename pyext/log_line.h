@@ -6,6 +6,7 @@
 
 #include "core/utc_time.h"
 #include "pyext/json_value.h"
+#include "pyext/record_attributes.h"
 
 namespace reqtrail {
 
@@ -23,8 +24,8 @@ struct LineFormat {
 /// InitLogLine before. Throws std::bad_alloc.
 [[nodiscard]] bool AppendLogLine(TextBuffer& text, LineFormat& format, PyObject* formatter, PyObject* record);
 
-/// The same for a LogRecord with these `attributes` (a dict) and without exc_info, which need not exist.
-[[nodiscard]] bool AppendLogLineOf(TextBuffer& text, LineFormat& format, PyObject* attributes);
+/// The same for a LogRecord with these `attributes` and without exc_info, which need not exist.
+[[nodiscard]] bool AppendLogLineOf(TextBuffer& text, LineFormat& format, const RecordAttributes& attributes);
 
 /// Imports logging, and interns names. False with a Python error set.
 [[nodiscard]] bool InitLogLine();

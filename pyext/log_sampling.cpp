@@ -8,9 +8,8 @@ namespace {
 constexpr long kWarning = 30;
 constexpr long kFirstErrorStatus = 400;
 
-/// Whether `attributes` has a number under `name` that is at least `limit`.
-bool Reaches(PyObject* attributes, const py::str& name, long limit) {
-  PyObject* value = PyDict_GetItemWithError(attributes, name.ptr());
+/// Whether `value` is a number that is at least `limit`.
+bool Reaches(PyObject* value, long limit) {
   const long number = value != nullptr && PyLong_Check(value) ? PyLong_AsLong(value) : 0;
   PyErr_Clear();
   return number >= limit;
@@ -34,15 +33,21 @@ AccessSampling::Endpoint* AccessSampling::Find(PyObject* endpoint) {
 }
 
 bool AccessSampling::Passes(PyObject* attributes) {
-  PyObject* logger = PyDict_GetItemWithError(attributes, name_.ptr());
+  const auto value = [attributes](const py::str& name) { return PyDict_GetItemWithError(attributes, name.ptr()); };
+  PyObject* logger = value(name_);
   const bool is_access_line =
       logger != nullptr && PyUnicode_Check(logger) && PyUnicode_CompareWithASCIIString(logger, "reqtrail.access") == 0;
   PyErr_Clear();
-  if (!is_access_line || Reaches(attributes, levelno_, kWarning) ||
-      Reaches(attributes, status_code_, kFirstErrorStatus)) {
-    return true;
-  }
-  Endpoint* endpoint = Find(PyDict_GetItemWithError(attributes, endpoint_.ptr()));
+  return !is_access_line || Reaches(value(levelno_), kWarning) || Reaches(value(status_code_), kFirstErrorStatus) ||
+         HasTurn(value(endpoint_));
+}
+
+bool AccessSampling::PassesLine(PyObject* status_code, PyObject* endpoint) {
+  return Reaches(status_code, kFirstErrorStatus) || HasTurn(endpoint);
+}
+
+bool AccessSampling::HasTurn(PyObject* name) {
+  Endpoint* endpoint = Find(name);
   if (endpoint == nullptr) return true;
   constexpr double kRoundingError = 1e-9;
   endpoint->owed += endpoint->rate;

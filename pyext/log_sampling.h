@@ -15,8 +15,11 @@ class AccessSampling {
   /// The endpoint "*" stands for all others. Throws pybind11::error_already_set for anything else.
   explicit AccessSampling(const pybind11::dict& rates);
 
-  /// Whether the record with these attributes is to be written. Leaves no Python error.
+  /// Whether the record with these attributes (a dict) is to be written. Leaves no Python error.
   [[nodiscard]] bool Passes(PyObject* attributes);
+
+  /// The same of an access line of level INFO; nullptr for what it does not have.
+  [[nodiscard]] bool PassesLine(PyObject* status_code, PyObject* endpoint);
 
  private:
   struct Endpoint {
@@ -26,6 +29,7 @@ class AccessSampling {
   };
 
   [[nodiscard]] Endpoint* Find(PyObject* endpoint);
+  [[nodiscard]] bool HasTurn(PyObject* name);
 
   pybind11::dict places_;  ///< in endpoints_, by name
   std::vector<Endpoint> endpoints_;

@@ -42,8 +42,8 @@ enum RecordAttribute : std::size_t {  // NOLINT(performance-enum-size): an index
 /// The name of an attribute, static.
 [[nodiscard]] std::string_view NameOf(RecordAttribute attribute) noexcept;
 
-/// What one record holds, read once. Owns what it holds, because str() of one value may run code that changes the
-/// record.
+/// What one record holds, read once, or what it would hold. Owns what it holds, because str() of one value may run code
+/// that changes the record.
 class RecordAttributes {
  public:
   using Extra = std::pair<pybind11::object, pybind11::object>;
@@ -55,6 +55,12 @@ class RecordAttributes {
   /// Empty when the record has no such attribute, or None there.
   [[nodiscard]] const pybind11::object& operator[](RecordAttribute attribute) const noexcept {
     return values_[attribute];  // NOLINT(cppcoreguidelines-pro-bounds-constant-array-index): an enumerator
+  }
+
+  /// Replaces the value of an attribute.
+  void Set(RecordAttribute attribute, pybind11::object value) noexcept {
+    if (value.is_none()) value = pybind11::object();
+    values_[attribute] = std::move(value);  // NOLINT(cppcoreguidelines-pro-bounds-constant-array-index): an enumerator
   }
 
   /// What the application added under names of its own, in the order in which it did.
