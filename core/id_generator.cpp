@@ -63,9 +63,7 @@ constexpr char HexDigit(unsigned nibble) noexcept {
 }  // namespace
 
 UuidText GenerateUuid4() noexcept {
-  std::array<unsigned char, kUuidBytes> random = TakeRandom();
-  random[6] = static_cast<unsigned char>((random[6] & 0x0FU) | 0x40U);
-  random[8] = static_cast<unsigned char>((random[8] & 0x3FU) | 0x80U);
+  const std::array<unsigned char, kUuidBytes> random = TakeRandom();
   std::array<char, 2 * kUuidBytes> hex;
   for (std::size_t i = 0; i < kUuidBytes; ++i) {  // without a table, so that the compiler does it with vectors
     hex[2 * i] = HexDigit(random[i] >> 4U);
@@ -78,6 +76,8 @@ UuidText GenerateUuid4() noexcept {
   std::memcpy(text.data() + 19, hex.data() + 16, 4);
   std::memcpy(text.data() + 24, hex.data() + 20, 12);
   text[8] = text[13] = text[18] = text[23] = '-';
+  text[14] = '4';                                        // the version
+  text[19] = HexDigit(0x8U | ((random[8] >> 4U) & 3U));  // the variant
   return text;
 }
 

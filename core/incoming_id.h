@@ -62,7 +62,7 @@ class IncomingId {
   constexpr Header Offer(std::string_view name, std::string_view value) noexcept {
     if (IsHeaderNamed(name, header_name_)) {
       ++ids_;
-      id_ = value;
+      id_ = ids_ == 1 && IsRequestId(value) ? value : std::string_view{};
       return Header::kRequestId;
     }
     if (IsHeaderNamed(name, kTraceparentHeader)) {
@@ -74,12 +74,10 @@ class IncomingId {
   }
 
   /// The id of the header, if that is there once and is a request id; else empty.
-  [[nodiscard]] constexpr std::string_view Id() const noexcept {
-    return ids_ == 1 && IsRequestId(id_) ? id_ : std::string_view{};
-  }
+  [[nodiscard]] constexpr std::string_view Id() const noexcept { return id_; }
 
   /// Whether the header is there, but cannot be used.
-  [[nodiscard]] constexpr bool IsRejected() const noexcept { return ids_ != 0 && Id().empty(); }
+  [[nodiscard]] constexpr bool IsRejected() const noexcept { return ids_ != 0 && id_.empty(); }
 
   /// The traceparent, if it is there once and W3C Trace Context says that it is one; its views point into it.
   [[nodiscard]] constexpr std::optional<Traceparent> Trace() const noexcept {

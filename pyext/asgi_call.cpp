@@ -329,9 +329,11 @@ int Clear(PyObject* object) {
 
 void Dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
-  Finalize(object);
-  Clear(object);
   Call* self = AsCall(object);
+  if (self->stage != Stage::kFinished) {  // which has released everything
+    Finalize(object);
+    Clear(object);
+  }
   Py_CLEAR(self->middleware);
   free_calls.Give(self);
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "pyext/ascii_text.h"
-
 namespace reqtrail {
 namespace {
 
@@ -49,23 +47,10 @@ bool InitAsgiNames() {
 
 const AsgiNames& Names() noexcept { return names; }
 
-bool IsName(PyObject* text, PyObject* name) noexcept {
-  if (text == name) return true;
-  if (text == nullptr || !PyUnicode_Check(text) || !PyUnicode_IS_COMPACT_ASCII(text)) return false;
-  return AsciiView(text) == AsciiView(name);
-}
-
 bool IsNameAndKeep(PyObject* text, PyObject* AsgiNames::* name) noexcept {
   if (!IsName(text, names.*name)) return false;
   Py_SETREF(names.*name, Py_NewRef(text));
   return true;
-}
-
-PyObject* DictItem(PyObject* dict, PyObject* key) noexcept {
-  if (dict == nullptr || !PyDict_Check(dict)) return nullptr;
-  PyObject* item = PyDict_GetItemWithError(dict, key);
-  if (item == nullptr && PyErr_Occurred()) PyErr_Clear();
-  return item;
 }
 
 PyObject* TypeItem(PyObject* dict) noexcept {

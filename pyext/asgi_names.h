@@ -2,6 +2,8 @@
 
 #include <Python.h>
 
+#include "pyext/ascii_text.h"
+
 namespace reqtrail {
 
 /// The strings of the ASGI protocol that the middleware looks for, in ASCII. They are interned, but that of
@@ -43,7 +45,11 @@ struct AsgiNames {
 [[nodiscard]] const AsgiNames& Names() noexcept;
 
 /// Whether `text` is the string `name`, which is one of Names(). False for anything that is not a str. Sets no error.
-[[nodiscard]] bool IsName(PyObject* text, PyObject* name) noexcept;
+[[nodiscard]] inline bool IsName(PyObject* text, PyObject* name) noexcept {
+  if (text == name) return true;
+  if (text == nullptr || !PyUnicode_Check(text) || !PyUnicode_IS_COMPACT_ASCII(text)) return false;
+  return AsciiView(text) == AsciiView(name);
+}
 
 /// As IsName. Makes `text`, where it is that string, the object for it in Names(). REQUIRES: the GIL.
 [[nodiscard]] bool IsNameAndKeep(PyObject* text, PyObject* AsgiNames::* name) noexcept;
@@ -56,7 +62,12 @@ struct AsgiNames {
 
 /// The value of `key` in `dict`, borrowed; nullptr where there is none, or no dict. Sets no error: an application's own
 /// key whose __eq__ raises is passed over.
-[[nodiscard]] PyObject* DictItem(PyObject* dict, PyObject* key) noexcept;
+[[nodiscard]] inline PyObject* DictItem(PyObject* dict, PyObject* key) noexcept {
+  if (dict == nullptr || !PyDict_Check(dict)) return nullptr;
+  PyObject* item = PyDict_GetItemWithError(dict, key);
+  if (item == nullptr && PyErr_Occurred() != nullptr) PyErr_Clear();
+  return item;
+}
 
 /// The "type" of a scope or a message; as DictItem.
 [[nodiscard]] PyObject* TypeItem(PyObject* dict) noexcept;

@@ -15,7 +15,9 @@ struct GcMemory {
   }
   static void Delete(void* object) noexcept { PyObject_GC_Del(object); }
   // One that the collector has finalized keeps that mark, and would not be finalized in its next life.
-  static bool IsReusable(PyObject* object) noexcept { return PyObject_GC_IsFinalized(object) == 0; }
+  static bool IsReusable(PyObject* object) noexcept {
+    return Py_TYPE(object)->tp_finalize == nullptr || PyObject_GC_IsFinalized(object) == 0;
+  }
 };
 
 /// The same of a type without.
@@ -29,7 +31,8 @@ struct PlainMemory {
 };
 
 /// Keeps the memory of a few dead objects of one type for the next ones: a request makes a handful of such objects, and
-/// their allocation costs more than the rest of their making. REQUIRES: the GIL for every call.
+/// their allocation costs more than the rest of their making. They keep their type, and the reference to it.
+/// REQUIRES: the GIL for every call, and one `type` for all.
 template <typename Object, typename Memory = GcMemory, std::size_t kCapacity = 64>
 class FreeList {
  public:
@@ -38,19 +41,19 @@ class FreeList {
   [[nodiscard]] Object* Take(PyTypeObject* type) noexcept {
     if (size_ == 0) return Memory::template New<Object>(type);
     Object* object = objects_[--size_];
-    PyObject_Init(reinterpret_cast<PyObject*>(object), type);
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(object), 1);
     return object;
   }
 
   /// Takes the memory of `object` back. REQUIRES: its reference count is 0, it is untracked and its fields are
   /// released.
   void Give(Object* object) noexcept {
-    PyTypeObject* type = Py_TYPE(object);
     if (size_ < kCapacity && Memory::IsReusable(reinterpret_cast<PyObject*>(object))) {
       objects_[size_++] = object;
-    } else {
-      Memory::Delete(object);
+      return;
     }
+    PyTypeObject* type = Py_TYPE(object);
+    Memory::Delete(object);
     Py_DECREF(type);
   }
 

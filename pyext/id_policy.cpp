@@ -1,6 +1,7 @@
 #include "pyext/id_policy.h"
 
 #include <array>
+#include <cstring>
 #include <string_view>
 
 #include "core/id_generator.h"
@@ -10,10 +11,15 @@
 #include "pyext/asgi_names.h"
 #include "pyext/instrument_fault.h"
 #include "pyext/request_headers.h"
-#include "pyext/request_id_text.h"
 
 namespace reqtrail {
 namespace {
+
+PyObject* NewText(std::string_view ascii) noexcept {
+  PyObject* text = PyUnicode_New(static_cast<Py_ssize_t>(ascii.size()), 127);
+  if (text != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(text), ascii.data(), ascii.size());
+  return text;
+}
 
 PyObject* NewBytes(std::string_view text) noexcept {
   return PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
@@ -45,7 +51,7 @@ bool PassesValidator(const IdPolicy& policy, PyObject* id) noexcept {
 
 // The id in the request's own header. False with an error.
 bool TakeGiven(const IdPolicy& policy, std::string_view id, PyObject* value, TakenId* taken) noexcept {
-  PyObject* text = AsciiText({id});
+  PyObject* text = NewText(id);
   if (text == nullptr) return false;
   if (!PassesValidator(policy, text)) {
     Py_DECREF(text);
@@ -61,10 +67,10 @@ bool TakeGiven(const IdPolicy& policy, std::string_view id, PyObject* value, Tak
 // The traceparent and, unless there is an id already, its trace id. False with an error.
 bool TakeTrace(const IdPolicy& policy, const Traceparent& trace, TakenId* taken) noexcept {
   const std::array<char, kTraceparentBytes> text = AsVersion0(trace);
-  taken->traceparent = AsciiText({std::string_view(text.data(), text.size())});
+  taken->traceparent = NewText({text.data(), text.size()});
   if (taken->traceparent == nullptr) return false;
   if (taken->text != nullptr) return true;
-  PyObject* id = AsciiText({trace.trace_id});
+  PyObject* id = NewText(trace.trace_id);
   if (id == nullptr) return false;
   if (!PassesValidator(policy, id)) {
     Py_DECREF(id);
@@ -127,8 +133,8 @@ void TakeMade(PyObject* made, const char* where, TakenId* taken) noexcept {
     if (fault != RequestIdFault::kNone) {
       PyErr_Format(PyExc_ValueError, "it returned what is no request id: %s", Describe(fault));
     } else {
-      // AsciiText: a subclass of str could say one thing here and another in a log line.
-      text = PyUnicode_CheckExact(made) ? Py_NewRef(made) : AsciiText({id});
+      // NewText: a subclass of str could say one thing here and another in a log line.
+      text = PyUnicode_CheckExact(made) ? Py_NewRef(made) : NewText(id);
       bytes = NewBytes(id);
     }
   }
@@ -159,7 +165,7 @@ bool TakeRequestId(const IdPolicy& policy, PyObject* scope, TakenId* taken) {
   }
   if (taken->text == nullptr) {
     const UuidText uuid = GenerateUuid4();
-    taken->text = AsciiText({std::string_view(uuid.data(), uuid.size())});
+    taken->text = NewText({uuid.data(), uuid.size()});
     taken->bytes = NewBytes({uuid.data(), uuid.size()});
     if (taken->text == nullptr || taken->bytes == nullptr) return false;
   }
