@@ -34,6 +34,7 @@ struct DriverNames {
   PyObject* name;
   PyObject* pgconn;
   PyObject* pipeline;
+  PyObject* protocol;
   PyObject* query;
   PyObject* send_query;
   PyObject* set;
@@ -56,6 +57,7 @@ bool InitNames() {
       {&names.name, "name"},
       {&names.pgconn, "pgconn"},
       {&names.pipeline, "_pipeline"},
+      {&names.protocol, "_protocol"},
       {&names.query, "query"},
       {&names.send_query, "send_query"},
       {&names.set, "SET"},
@@ -115,6 +117,13 @@ PyObject* ExecuteByName(PyObject* callable, PyObject* connection, PyObject* cons
   return PyObject_VectorcallDict(callable, stack, query == nullptr ? 1 : 2, keywords.get());
 }
 
+// What the connection answers; nullptr with an error. Its protocol is asked, as its Transaction has just done.
+PyObject* IsInTransaction(PyObject* connection) {
+  const Owned protocol(PyObject_GetAttr(connection, names.protocol));
+  if (!protocol) PyErr_Clear();  // another asyncpg: its own method is the public way
+  return PyObject_CallMethodNoArgs(protocol ? protocol.get() : connection, names.is_in_transaction);
+}
+
 // The BEGIN with the id as a str, None when nothing rides on `command`, nullptr with an error.
 PyObject* BeginOfAsyncpg(const DriverMethod* method, PyObject* connection, PyObject* command, PyObject* commented) {
   const Rider* rider = RiderOf(method->rider);
@@ -124,7 +133,7 @@ PyObject* BeginOfAsyncpg(const DriverMethod* method, PyObject* connection, PyObj
   if (begins < 0) return nullptr;
   if (begins == 0) Py_RETURN_NONE;
   // A BEGIN of the application's own in a transaction, or in a failed one, is answered as it would be without.
-  const Owned in_transaction(PyObject_CallMethodNoArgs(connection, names.is_in_transaction));
+  const Owned in_transaction(IsInTransaction(connection));
   if (!in_transaction) PyErr_Clear();
   if (in_transaction.get() != Py_False) Py_RETURN_NONE;
   const CheckedRequestId id;
@@ -283,7 +292,7 @@ int IsToBeAgain(const DriverMethod* method, PyObject* cursor, PyObject* before, 
   return answer ? PyObject_IsTrue(answer.get()) : -1;
 }
 
-[[gnu::hot]] PyObject* ExecuteTogether(const DriverMethod* method, PyObject* cursor, PyObject* query, PyObject* vars,
+[[gnu::hot]] PyObject* ExecuteTogether(DriverMethod* method, PyObject* cursor, PyObject* query, PyObject* vars,
                                        PyObject* before) {
   const Owned text(PyUnicode_Concat(before, query));
   if (!text || PyObject_SetAttr(cursor, names.before, before) < 0) return nullptr;
@@ -306,7 +315,7 @@ int IsToBeAgain(const DriverMethod* method, PyObject* cursor, PyObject* before, 
 
 [[gnu::hot]] PyObject* ExecuteOfPsycopg2(PyObject* callable, PyObject* const* args, std::size_t nargsf,
                                          PyObject* kwnames) {
-  const DriverMethod* method = MethodOf(callable);
+  DriverMethod* method = MethodOf(callable);
   const Py_ssize_t count = PyVectorcall_NARGS(nargsf);
   const bool is_usual = kwnames == nullptr && (count == 2 || count == 3) && PyUnicode_CheckExact(args[1]) &&
                         PyUnicode_GET_LENGTH(args[1]) > 0;

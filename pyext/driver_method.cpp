@@ -20,12 +20,16 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(self->base);
   Py_VISIT(self->rider);
   for (PyObject* each : self->own) Py_VISIT(each);
+  Py_VISIT(self->found);
   return 0;
 }
 
 // The class and the rider stay until the end: a call may still come.
 int Clear(PyObject* object) {
-  Py_CLEAR(MethodOf(object)->attributes);
+  DriverMethod* self = MethodOf(object);
+  Py_CLEAR(self->attributes);
+  self->seen = SeenType();
+  Py_CLEAR(self->found);
   return 0;
 }
 
@@ -38,8 +42,23 @@ void Deallocate(PyObject* object) {
   Py_CLEAR(self->name);
   Py_CLEAR(self->rider);
   for (PyObject*& each : self->own) Py_CLEAR(each);
+  Py_CLEAR(self->found);
   type->tp_free(object);
   Py_DECREF(type);
+}
+
+// A new reference to the class' own method; nullptr with an error set.
+PyObject* FindOwn(DriverMethod* method) {
+  auto* base = reinterpret_cast<PyTypeObject*>(method->base);
+  PyObject* own = PyObject_GetAttr(method->base, method->name);
+  // What other descriptors give may be another thing each time.
+  const bool is_lasting =
+      own != nullptr && PyType_Check(method->base) && (PyFunction_Check(own) || Py_IS_TYPE(own, &PyMethodDescr_Type));
+  if (is_lasting) {
+    method->seen.Keep(base);
+    Py_XSETREF(method->found, Py_NewRef(own));
+  }
+  return own;
 }
 
 }  // namespace
@@ -97,9 +116,9 @@ PyObject* MakeDriverMethod(vectorcallfunc vectorcall, PyObject* base, const char
   return object;
 }
 
-[[gnu::hot]] PyObject* CallOwn(const DriverMethod* method, PyObject* const* args, std::size_t nargsf,
-                               PyObject* kwnames) {
-  PyObject* own = PyObject_GetAttr(method->base, method->name);
+[[gnu::hot]] PyObject* CallOwn(DriverMethod* method, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  const bool is_known = method->seen.Is(reinterpret_cast<PyTypeObject*>(method->base));
+  PyObject* own = is_known ? Py_NewRef(method->found) : FindOwn(method);
   if (own == nullptr) return nullptr;
   PyObject* result = PyObject_Vectorcall(own, args, nargsf, kwnames);
   Py_DECREF(own);

@@ -10,7 +10,7 @@ namespace reqtrail {
 class SeenType {
  public:
   [[nodiscard]] bool Is(const PyTypeObject* type) const noexcept {
-    return type->tp_version_tag == version_ && version_ != 0 && type == type_;
+    return type == type_ && version_ != 0 && type->tp_version_tag == version_;
   }
 
   /// A class without a version, or with a metaclass that may answer as it likes, is not kept.

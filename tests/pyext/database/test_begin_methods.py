@@ -69,6 +69,28 @@ async def test_arguments_of_asyncpg_reach_it_as_they_are(connection: Any) -> Non
     assert not connection.is_in_transaction()
 
 
+async def test_an_instrument_that_comes_and_goes_between_transactions_sees_those_in_between(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own: Any = asyncpg.Connection.execute
+    watched = []
+
+    async def watch(self: Any, query: str, *args: Any, **named: Any) -> str:
+        watched.append(query)
+        return str(await own(self, query, *args, **named))
+
+    async def transaction() -> None:
+        async with connection.transaction():
+            assert await connection.fetchval(SEEN) == "abc"
+
+    await transaction()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "execute", watch)
+        await transaction()
+    await transaction()
+    assert [query.partition(";")[0] for query in watched] == ["BEGIN", "COMMIT"]
+
+
 async def test_the_method_tells_of_itself_what_the_drivers_own_tells(connection: Any) -> None:
     own: Any = asyncpg.Connection.execute
     assert inspect.signature(connection.execute) == inspect.signature(own.__get__(connection))
