@@ -1,9 +1,12 @@
 """What several files of tests start from."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import reqtrail.logging
 from reqtrail.metrics import Counter, Histogram, Segment
 
 
@@ -14,3 +17,15 @@ def segment(tmp_path: Path) -> Segment:
     Counter("hits", "Hits", ["a"], segment=segment).labels("x").inc(3, {"request_id": "abc"})
     Histogram("wait", "Wait", segment=segment).observe(1)
     return segment
+
+
+@pytest.fixture
+def logging_undone() -> Iterator[None]:
+    """Afterwards neither our set-up of logging is there, nor what a server made of its own loggers."""
+    yield
+    reqtrail.logging.reset()
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True

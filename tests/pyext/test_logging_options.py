@@ -19,10 +19,7 @@ from reqtrail.logging import JSONHandler, RequestIDFilter, add_request_id, setup
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "logging.md"
 
 
-@pytest.fixture(autouse=True)
-def undone() -> Iterator[None]:
-    yield
-    reqtrail.logging.reset()
+pytestmark = pytest.mark.usefixtures("logging_undone")
 
 
 @pytest.fixture

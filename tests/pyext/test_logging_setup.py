@@ -4,7 +4,6 @@ import logging
 import logging.config
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,11 +12,7 @@ from uvicorn.config import LOGGING_CONFIG
 import reqtrail.logging
 from reqtrail.logging import setup
 
-
-@pytest.fixture(autouse=True)
-def undone() -> Iterator[None]:
-    yield
-    reqtrail.logging.reset()
+pytestmark = pytest.mark.usefixtures("logging_undone")
 
 
 @pytest.fixture
