@@ -55,9 +55,9 @@ from reqtrail import metrics, reset_request_id, set_request_id
 from tests.performance.report import BenchRow, write
 from tests.pyext.database.wire_tap import WireTap
 
-PROCESSES = 9
+PROCESSES = 18
 CLASSES = 4096  # as many as CPython's cache of methods has places
-ROUNDS = 30
+ROUNDS = 15
 WARM_UP = 6
 TRANSACTIONS = 16
 FIRST = 200  # in which CPython fits its code
