@@ -13,6 +13,9 @@ from celery.exceptions import Ignore, Reject
 import reqtrail
 
 NOWHERE = "redis://127.0.0.1:1/0"
+# Celery publishes a retry before it stores that there is one: another process that is quicker would have its SUCCESS
+# overwritten, and the result would never be there.
+RETRY_DELAY = 0.1
 
 app = Celery(
     "worker_app",
@@ -65,11 +68,11 @@ def nested(self: Any) -> str:
 @app.task(bind=True, max_retries=3)  # type: ignore[untyped-decorator]
 def retried(self: Any) -> dict[str, Any]:
     if self.request.retries < 2:
-        raise self.retry(countdown=0)
+        raise self.retry(countdown=RETRY_DELAY)
     return seen(self)
 
 
-@app.task(bind=True, autoretry_for=(LookupError,), max_retries=2, default_retry_delay=0)  # type: ignore[untyped-decorator]
+@app.task(bind=True, autoretry_for=(LookupError,), max_retries=2, default_retry_delay=RETRY_DELAY)  # type: ignore[untyped-decorator]
 def retried_by_itself(self: Any) -> dict[str, Any]:
     if self.request.retries < 2:
         raise LookupError("not yet")
