@@ -353,7 +353,8 @@ def rows() -> list[BenchRow]:
     found: list[BenchRow] = []
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         with _on(servers):
-            server = stack.enter_context(Postgres(Path(directory) / "server"))
+            settings = {"max_connections": 2 * PROCESSES * len(CANDIDATES_OF_DRIVERS)}
+            server = stack.enter_context(Postgres(Path(directory) / "server", settings=settings))
         metrics.open_segment(directory=directory)
         with server.connect() as connection:
             connection.execute("CREATE EXTENSION pg_stat_requests")
