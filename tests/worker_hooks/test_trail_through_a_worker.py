@@ -15,7 +15,7 @@ from reqtrail.cli.trail import gather
 from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Worker
 
-WAIT = 60
+WAIT = 20
 
 
 def published(request_id: str | None, publish: Any) -> Any:
