@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 
@@ -29,6 +32,18 @@ def accepts_connections(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers_ok(url: str) -> bool:
+    """Whether the HTTP server at this address of 127.0.0.1 answers, and that all is well."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own server
+            return bool(response.status == HTTPStatus.OK)
+    except urllib.error.HTTPError as not_yet:
+        not_yet.close()
+    except OSError:
+        pass
+    return False
 
 
 class ServerProcess:

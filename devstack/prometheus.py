@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from devstack.process import ServerError, ServerProcess, free_port
+from devstack.process import ServerError, ServerProcess, answers_ok, free_port
 
 
 class Prometheus:
@@ -55,7 +54,7 @@ class Prometheus:
             *options,
         ]
         self.process = ServerProcess(argv, log=directory / "prometheus.log", detached=detached)
-        self.process.await_ready(self._is_ready, "prometheus")
+        self.process.await_ready(lambda: answers_ok(f"{self.url}/-/ready"), "prometheus")
 
     @property
     def url(self) -> str:
@@ -107,13 +106,3 @@ class Prometheus:
         if answer["status"] != "success":
             raise ServerError(f"prometheus refused {endpoint}: {answer}")
         return answer["data"]
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:  # noqa: S310 - our own server
-                return bool(response.status == 200)
-        except urllib.error.HTTPError as not_yet:
-            not_yet.close()
-        except OSError:
-            pass
-        return False

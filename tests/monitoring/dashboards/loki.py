@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 from devstack.postgres_tree import REPOSITORY
-from devstack.process import ServerProcess, free_port
+from devstack.process import ServerProcess, answers_ok, free_port
 from tests.monitoring.dashboards.collected import Collected
 
 CONFIGURATION = REPOSITORY / "monitoring" / "loki" / "loki.yml"
@@ -39,7 +38,7 @@ class Loki:
         file = directory / "loki.json"
         file.write_text(json.dumps(configuration))  # JSON is YAML
         self._process = ServerProcess(["loki", f"-config.file={file}"], log=directory / "loki.log")
-        self._process.await_ready(self._is_ready, "loki", timeout=120)
+        self._process.await_ready(lambda: answers_ok(f"http://127.0.0.1:{self.port}/ready"), "loki", timeout=120)
 
     def push(self, lines: Iterable[Collected]) -> None:
         """Send lines as Alloy would, each at the time of the push."""
@@ -62,16 +61,6 @@ class Loki:
         with urllib.request.urlopen(urllib.request.Request(address, data, headers or {}), timeout=30) as response:
             read: bytes = response.read()
             return read
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5) as response:
-                return bool(response.status == 200)
-        except urllib.error.HTTPError as not_yet:
-            not_yet.close()
-        except OSError:
-            pass
-        return False
 
     def __enter__(self) -> Loki:
         return self
