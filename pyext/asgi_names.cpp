@@ -1,7 +1,6 @@
 #include "pyext/asgi_names.h"
 
-#include <algorithm>
-#include <utility>
+#include "worker_hooks/interned_names.h"
 
 namespace reqtrail {
 namespace {
@@ -12,7 +11,7 @@ AsgiNames names{};
 
 bool InitAsgiNames() {
   if (names.type != nullptr) return true;
-  const std::pair<PyObject**, const char*> table[] = {
+  const InternedName table[] = {
       {&names.http, "http"},
       {&names.websocket, "websocket"},
       {&names.headers, "headers"},
@@ -39,10 +38,7 @@ bool InitAsgiNames() {
       {&names.close, "close"},
       {&names.type, "type"},
   };
-  return std::ranges::all_of(table, [](const auto& entry) {
-    *entry.first = PyUnicode_InternFromString(entry.second);
-    return *entry.first != nullptr;
-  });
+  return InternNames(table);
 }
 
 const AsgiNames& Names() noexcept { return names; }

@@ -1,6 +1,5 @@
 #include "pyext/begin_methods.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <iterator>
@@ -14,6 +13,7 @@
 #include "pyext/driver_method.h"
 #include "pyext/held_error.h"
 #include "pyext/request_id_text.h"
+#include "worker_hooks/interned_names.h"
 #include "worker_hooks/owned.h"
 
 namespace reqtrail {
@@ -45,7 +45,7 @@ struct DriverNames {
 DriverNames names{};
 
 bool InitNames() {
-  const std::pair<PyObject**, const char*> table[] = {
+  const InternedName table[] = {
       {&names.autocommit, "autocommit"},
       {&names.before, "_reqtrail_before"},
       {&names.begin, "BEGIN"},
@@ -64,10 +64,7 @@ bool InitNames() {
       {&names.status, "status"},
       {&names.statusmessage, "statusmessage"},
   };
-  return std::ranges::all_of(table, [](const auto& entry) {
-    *entry.first = PyUnicode_InternFromString(entry.second);
-    return *entry.first != nullptr;
-  });
+  return InternNames(table);
 }
 
 // A new reference to `text`, which is of `type`, changed by `commented`, which may be None; nullptr with its error.

@@ -1,8 +1,8 @@
 #include "worker_hooks/task_names.h"
 
-#include <algorithm>
 #include <cstddef>
-#include <utility>
+
+#include "worker_hooks/interned_names.h"
 
 namespace reqtrail {
 namespace {
@@ -12,7 +12,7 @@ TaskNames names{};
 }  // namespace
 
 bool InitTaskNames() {
-  const std::pair<PyObject**, const char*> table[] = {
+  const InternedName table[] = {
       {&names.app, "app"},
       {&names.delivery_info, "delivery_info"},
       {&names.dict, "__dict__"},
@@ -36,10 +36,7 @@ bool InitTaskNames() {
       {&names.task_id, "task_id"},
       {&names.traceparent, "traceparent"},
   };
-  return std::ranges::all_of(table, [](const auto& entry) {
-    *entry.first = PyUnicode_InternFromString(entry.second);
-    return *entry.first != nullptr;
-  });
+  return InternNames(table);
 }
 
 const TaskNames& TaskName() noexcept { return names; }
