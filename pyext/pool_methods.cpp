@@ -1,6 +1,5 @@
 #include "pyext/pool_methods.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <ctime>
@@ -12,12 +11,13 @@
 #include "pyext/metric_types.h"
 #include "pyext/pool_counts.h"
 #include "pyext/pool_place.h"
+#include "worker_hooks/interned_names.h"
 #include "worker_hooks/owned.h"
 
 namespace reqtrail {
 namespace {
 
-enum : std::uint8_t { kSeries, kPlain };
+enum : std::uint8_t { kSeries };
 
 struct PoolNames {
   PyObject* begin;
@@ -34,7 +34,7 @@ struct PoolNames {
 PoolNames names{};
 
 bool InitNames() {
-  const std::pair<PyObject**, const char*> table[] = {
+  const InternedName table[] = {
       {&names.begin, "begin"},
       {&names.connection_record, "_connection_record"},
       {&names.dbapi_connection, "dbapi_connection"},
@@ -45,15 +45,7 @@ bool InitNames() {
       {&names.place, "reqtrail_place"},
       {&names.record_info, "record_info"},
   };
-  return std::ranges::all_of(table, [](const auto& entry) {
-    *entry.first = PyUnicode_InternFromString(entry.second);
-    return *entry.first != nullptr;
-  });
-}
-
-// Not CallOwn: to look the method up takes a tenth of all the counting, and nobody replaces those of a pool's class.
-PyObject* CallPlain(const DriverMethod* method, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
-  return PyObject_Vectorcall(method->own[kPlain], args, nargsf, kwnames);
+  return InternNames(table);
 }
 
 double Now() noexcept {
@@ -128,17 +120,17 @@ void CountError(PyObject* series, PyObject* counts, double waited) {
 }
 
 [[gnu::hot]] PyObject* Connect(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
-  const DriverMethod* method = MethodOf(callable);
-  if (PyVectorcall_NARGS(nargsf) == 0) return CallPlain(method, args, nargsf, kwnames);
+  DriverMethod* method = MethodOf(callable);
+  if (PyVectorcall_NARGS(nargsf) == 0) return CallOwn(method, args, nargsf, kwnames);
   PyObject* series = method->own[kSeries];
   const Owned counts(CountsHere(series, args[0]));
   const bool waits = counts && AddToGauge(*CountsOf(counts.get())->waiting, 1);
   if (!waits) {
     if (PyErr_Occurred() != nullptr && !EndCounting(series)) return nullptr;
-    return CallPlain(method, args, nargsf, kwnames);
+    return CallOwn(method, args, nargsf, kwnames);
   }
   const double asked = Now();
-  const Owned connection(CallPlain(method, args, nargsf, kwnames));
+  const Owned connection(CallOwn(method, args, nargsf, kwnames));
   const double waited = Now() - asked;
   if (!connection) {
     CountError(series, counts.get(), waited);
@@ -162,11 +154,11 @@ bool CountCheckIn(PyObject* record) {
 }
 
 [[gnu::hot]] PyObject* ReturnConn(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
-  const DriverMethod* method = MethodOf(callable);
+  DriverMethod* method = MethodOf(callable);
   const Py_ssize_t named = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
   const bool has_record = PyVectorcall_NARGS(nargsf) + named == 2;
   if (has_record && !CountCheckIn(args[1]) && !EndCounting(method->own[kSeries])) return nullptr;
-  return CallPlain(method, args, nargsf, kwnames);
+  return CallOwn(method, args, nargsf, kwnames);
 }
 
 // ---- the module ----
@@ -175,8 +167,8 @@ PyObject* MakeMethod(PyObject* args, vectorcallfunc vectorcall, const char* name
   PyObject* base = nullptr;
   PyObject* series = nullptr;
   if (PyArg_ParseTuple(args, "OO", &base, &series) == 0 || !CheckCountedPool(series)) return nullptr;
-  const Owned plain(PyObject_GetAttrString(base, name));
-  return plain ? MakeDriverMethod(vectorcall, base, name, nullptr, {series, plain.get()}) : nullptr;
+  const Owned own(PyObject_GetAttrString(base, name));  // an error now, not at the first checkout
+  return own ? MakeDriverMethod(vectorcall, base, name, nullptr, {series}) : nullptr;
 }
 
 PyObject* PoolConnect(PyObject* /*module*/, PyObject* args) { return MakeMethod(args, &Connect, "connect"); }
