@@ -1,7 +1,6 @@
 #include "pyext/id_policy.h"
 
 #include <array>
-#include <cstring>
 #include <string_view>
 
 #include "core/id_generator.h"
@@ -14,12 +13,6 @@
 
 namespace reqtrail {
 namespace {
-
-PyObject* NewText(std::string_view ascii) noexcept {
-  PyObject* text = PyUnicode_New(static_cast<Py_ssize_t>(ascii.size()), 127);
-  if (text != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(text), ascii.data(), ascii.size());
-  return text;
-}
 
 PyObject* NewBytes(std::string_view text) noexcept {
   return PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
@@ -51,7 +44,7 @@ bool PassesValidator(const IdPolicy& policy, PyObject* id) noexcept {
 
 // The id in the request's own header. False with an error.
 bool TakeGiven(const IdPolicy& policy, std::string_view id, PyObject* value, TakenId* taken) noexcept {
-  PyObject* text = NewText(id);
+  PyObject* text = NewAscii(id);
   if (text == nullptr) return false;
   if (!PassesValidator(policy, text)) {
     Py_DECREF(text);
@@ -67,10 +60,10 @@ bool TakeGiven(const IdPolicy& policy, std::string_view id, PyObject* value, Tak
 // The traceparent and, unless there is an id already, its trace id. False with an error.
 bool TakeTrace(const IdPolicy& policy, const Traceparent& trace, TakenId* taken) noexcept {
   const std::array<char, kTraceparentBytes> text = AsVersion0(trace);
-  taken->traceparent = NewText({text.data(), text.size()});
+  taken->traceparent = NewAscii({text.data(), text.size()});
   if (taken->traceparent == nullptr) return false;
   if (taken->text != nullptr) return true;
-  PyObject* id = NewText(trace.trace_id);
+  PyObject* id = NewAscii(trace.trace_id);
   if (id == nullptr) return false;
   if (!PassesValidator(policy, id)) {
     Py_DECREF(id);
@@ -133,8 +126,8 @@ void TakeMade(PyObject* made, const char* where, TakenId* taken) noexcept {
     if (fault != RequestIdFault::kNone) {
       PyErr_Format(PyExc_ValueError, "it returned what is no request id: %s", Describe(fault));
     } else {
-      // NewText: a subclass of str could say one thing here and another in a log line.
-      text = PyUnicode_CheckExact(made) ? Py_NewRef(made) : NewText(id);
+      // NewAscii: a subclass of str could say one thing here and another in a log line.
+      text = PyUnicode_CheckExact(made) ? Py_NewRef(made) : NewAscii(id);
       bytes = NewBytes(id);
     }
   }
@@ -165,7 +158,7 @@ bool TakeRequestId(const IdPolicy& policy, PyObject* scope, TakenId* taken) {
   }
   if (taken->text == nullptr) {
     const UuidText uuid = GenerateUuid4();
-    taken->text = NewText({uuid.data(), uuid.size()});
+    taken->text = NewAscii({uuid.data(), uuid.size()});
     taken->bytes = NewBytes({uuid.data(), uuid.size()});
     if (taken->text == nullptr || taken->bytes == nullptr) return false;
   }

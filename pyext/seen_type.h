@@ -5,7 +5,8 @@
 namespace reqtrail {
 
 /// The class whose methods were found to be as they should be. CPython takes the version of a class away when the class
-/// or one of its bases changes, and never gives the same one twice: as long as it is the same, so are the methods.
+/// or one of its bases changes, and does not give the same one twice (3.10 begins anew after sys._clear_type_cache(),
+/// which is for debugging): as long as it is the same, so are the methods.
 /// Source: CPython's Include/cpython/object.h and Objects/typeobject.c, 3.10 to 3.14. REQUIRES: the GIL for every call.
 class SeenType {
  public:
