@@ -145,8 +145,8 @@ def _counting(base: type[Any], series: PoolSeries) -> type[Any]:
 class _PoolCounts(PoolCounts):
     """What one pool counts in one process."""
 
-    def __new__(cls, name: str, pool: Any) -> "_PoolCounts":  # noqa: ARG004 - of __init__
-        """Count what `pool` does under `name`."""
+    def __new__(cls, name: str, _pool: Any) -> "_PoolCounts":
+        """Make the part that each checkout counts on."""
         states = [_connections.labels(name, state) for state in ("idle", "checked_out")]
         return super().__new__(cls, _waiting.labels(name), _wait.labels(name), *states)
 

@@ -1,11 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devstack.postgres import Postgres
 from reqtrail import reset_request_id, set_request_id
 from tests.own_metrics import segment_of_the_tests
+from tests.pyext.database.counted_pool import Make, Pool
 from tests.pyext.database.database import KINDS, Database
 from tests.pyext.database.wire_tap import WireTap
 
@@ -41,3 +43,20 @@ def works_for_abc() -> Iterator[None]:
     token = set_request_id("abc")
     yield
     reset_request_id(token)
+
+
+@pytest.fixture(params=KINDS)
+def make(request: pytest.FixtureRequest, plain_postgres: Postgres) -> Iterator[Make]:
+    """Makes pools, each counted under a name that no other test has."""
+    made: list[Pool] = []
+
+    def make(**options: Any) -> Pool:
+        pool = Pool(request.param, plain_postgres.port, f"{request.node.name}-{len(made)}", **options)
+        made.append(pool)
+        return pool
+
+    yield make
+    for pool in made:
+        pool.database.close()
+        assert pool.states == (0, 0)
+        assert (pool.waiting, pool.overflow) == (0, 0)

@@ -5,7 +5,7 @@ import gc
 import inspect
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import psycopg
@@ -17,6 +17,7 @@ import reqtrail.psycopg
 import reqtrail.psycopg2
 from devstack.postgres import Postgres
 from reqtrail._native import asyncpg_execute
+from reqtrail.begin import BeginRider
 from tests.pyext.database.wire_tap import WireTap
 
 SEEN = "SELECT current_setting('pg_stat_requests.request_id', true)"
@@ -89,6 +90,23 @@ async def test_an_instrument_that_comes_and_goes_between_transactions_sees_those
         await transaction()
     await transaction()
     assert [query.partition(";")[0] for query in watched] == ["BEGIN", "COMMIT"]
+
+
+async def test_an_asyncpg_that_hides_its_protocol_is_asked_in_public() -> None:
+    class Hiding:
+        sent: ClassVar[list[str]] = []
+
+        def __init__(self, *, in_transaction: bool) -> None:
+            self.is_in_transaction = lambda: in_transaction
+
+        async def execute(self, query: str) -> str:
+            self.sent.append(query)
+            return "SET"
+
+    execute: Any = asyncpg_execute(Hiding, BeginRider("guc"), frozenset({"BEGIN;"}), None, OSError, print)
+    assert await execute(Hiding(in_transaction=False), "BEGIN;") == "BEGIN"
+    assert await execute(Hiding(in_transaction=True), "BEGIN;") == "SET"
+    assert Hiding.sent == ["BEGIN; SET LOCAL pg_stat_requests.request_id = 'abc'", "BEGIN;"]
 
 
 async def test_the_method_tells_of_itself_what_the_drivers_own_tells(connection: Any) -> None:

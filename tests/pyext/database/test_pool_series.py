@@ -1,75 +1,17 @@
 """What the series say of a SQLAlchemy pool, for every driver and kind of pool."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, NullPool, StaticPool, event, text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import AssertionPool
-from sqlalchemy.util import greenlet_spawn
 
 import reqtrail.sqlalchemy
-from devstack.postgres import Postgres
-from reqtrail import _pool_series, reset_request_id, set_request_id
-from reqtrail._native import Counter, Gauge, Histogram, Segment
+from reqtrail import reset_request_id, set_request_id
 from tests.own_metrics import samples, total
-from tests.pyext.database.database import KINDS, Database
-
-T = TypeVar("T")
-
-STATES = ("checked_out", "idle")
-
-
-class Pool:
-    """An engine of one kind whose pool is counted under a name of its own."""
-
-    def __init__(self, kind: str, port: int, name: str, **options: Any) -> None:
-        self.database = Database(kind, port, **options)
-        self.name = name
-        self.install()
-
-    def install(self) -> None:
-        reqtrail.sqlalchemy.install(self.database.engine, pool_name=self.name)
-
-    def uninstall(self) -> None:
-        reqtrail.sqlalchemy.uninstall(self.database.engine)
-
-    def run(self, work: Callable[[Engine], T]) -> T:
-        """Do work that is written for an Engine, also on an AsyncEngine."""
-        engine = self.database.engine
-        if isinstance(engine, AsyncEngine):
-            return self.database.await_(greenlet_spawn(work, engine.sync_engine))
-        return work(engine)
-
-    @property
-    def states(self) -> tuple[float, ...]:
-        """How many connections are checked out, and how many are idle."""
-        return tuple(total("reqtrail_db_pool_connections", pool=self.name, state=state) for state in STATES)
-
-    def __getattr__(self, name: str) -> float:
-        return total(f"reqtrail_db_pool_{name}", pool=self.name)
-
-
-Make = Callable[..., Pool]
-
-
-@pytest.fixture(params=KINDS)
-def make(request: pytest.FixtureRequest, plain_postgres: Postgres) -> Iterator[Make]:
-    """Makes pools, each counted under a name that no other test has."""
-    made: list[Pool] = []
-
-    def make(**options: Any) -> Pool:
-        pool = Pool(request.param, plain_postgres.port, f"{request.node.name}-{len(made)}", **options)
-        made.append(pool)
-        return pool
-
-    yield make
-    for pool in made:
-        pool.database.close()
-        assert pool.states == (0, 0)
-        assert (pool.waiting, pool.overflow) == (0, 0)
+from tests.pyext.database.counted_pool import Make, Pool
 
 
 def test_connections_are_counted_by_what_they_do(make: Make) -> None:
@@ -267,138 +209,16 @@ def test_listeners_that_refuse_a_connection_leave_nothing_counted(make: Make) ->
     pool.run(refuse)
 
 
-def test_a_fault_of_the_series_ends_them_and_not_the_engine(
-    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool = make(pool_size=1)
-    with monkeypatch.context() as patch:
-        patch.setattr("reqtrail._pool_series._limit", None)
-        patch.setattr("reqtrail._faults._logged", set())
-        for _ in range(2):
-            assert pool.run(lambda engine: engine.connect().close()) is None
-    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
-    pool.uninstall()
-    pool.install()
-    pool.run(lambda engine: engine.connect().close())
-    assert pool.states == (0, 1)
-
-
-class MissingOnTheClass:
-    """A method that the pool's class does not show, as if SQLAlchemy had renamed it."""
-
-    def __init__(self, method: Any) -> None:
-        self._method = method
-
-    def __get__(self, pool: Any, owner: type[Any]) -> Any:
-        if pool is None:
-            raise AttributeError(f"{owner.__name__} has no such method")
-        return self._method.__get__(pool)
-
-
-def test_a_pool_that_cannot_be_counted_is_used_without(
-    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("reqtrail._faults._logged", set())
-    pool = make(pool_size=1)
-    pool.uninstall()
-    plain = type(sync(pool).pool)
-    sync(pool).pool.__class__ = type("OtherPool", (plain,), {"_return_conn": MissingOnTheClass(plain._return_conn)})
-    pool.install()
-    pool.run(lambda engine: engine.connect().close())
-    pool.run(lambda engine: engine.connect().close())
-    assert pool.states == (0, 0)
-    assert caplog.text.count("reqtrail failed at: db_pool_series") == 1
-    pool.uninstall()
-
-
-def sync(pool: Pool) -> Engine:
-    engine = pool.database.engine
-    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-
-
-class FamilyOf:
-    """A family of a pool's series all of whose children are `child`."""
-
-    def __init__(self, child: Any) -> None:
-        self._child = child
-
-    def labels(self, *_: str) -> Any:
-        return self._child
-
-
-@pytest.fixture
-def gone(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
-    """Makes metrics of a type that cannot be counted on: their segment is gone."""
-
-    def gone() -> Segment:
-        raise OSError("the segment is gone")
-
-    def make(metric_type: Any) -> Any:
-        metric = metric_type("gone", "Of a segment that is gone.", (), (1.0,))
-        monkeypatch.setattr("reqtrail.metrics.open_segment", gone)
-        return metric
-
-    monkeypatch.setattr("reqtrail._faults._logged", set())
-    return make
-
-
-def test_a_fault_while_a_connection_comes_back_does_not_keep_it_from_the_pool(
-    make: Make, gone: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool = make(pool_size=1)
-    pool.run(lambda engine: engine.connect().close())
-    pool.uninstall()
-    family = _pool_series._connections
-    idle = gone(Gauge)
-
-    class Connections:
-        def labels(self, name: str, state: str) -> Gauge:
-            return idle if state == "idle" else family.labels(name, state)
-
-    monkeypatch.setattr(_pool_series, "_connections", Connections())
-    pool.install()
-    pool.run(lambda engine: engine.connect().close())
-    assert (*pool.states, pool.size, pool.limit) == (0, 0, 0, 0)
-    assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
-    assert caplog.text.count("OSError: the segment is gone") == 1
-    pool.run(lambda engine: engine.connect().close())
-
-
 def test_the_pool_stays_the_object_that_the_application_holds(make: Make) -> None:
     pool = make(pool_size=1)
     pool.uninstall()
-    held = sync(pool).pool
+    held = pool.sync_engine.pool
     pool.install()
-    assert sync(pool).pool is held
+    assert pool.sync_engine.pool is held
     seen: list[str] = []
     event.listen(held, "checkout", lambda *_: seen.append("checkout"))
     pool.run(lambda engine: engine.connect().close())
     assert seen == ["checkout"]
-
-
-@pytest.mark.parametrize(("series", "metric_type"), [("_waiting", Gauge), ("_wait", Histogram), ("_timeouts", Counter)])
-def test_a_series_that_cannot_be_counted_on_costs_no_checkout(
-    series: str,
-    metric_type: Any,
-    make: Make,
-    gone: Callable[[Any], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    pool = make(pool_size=1, pool_timeout=0.2)
-    pool.run(lambda engine: engine.connect().close())
-    pool.uninstall()
-    monkeypatch.setattr(_pool_series, series, FamilyOf(gone(metric_type)))
-    pool.install()
-
-    def exhaust(engine: Engine) -> None:
-        with engine.connect(), pytest.raises(PoolTimeoutError):
-            engine.connect()
-
-    pool.run(exhaust)
-    pool.run(lambda engine: engine.connect().close())
-    assert sync(pool).pool.status().startswith("Pool size: 1  Connections in pool: 1")
-    assert caplog.text.count("OSError: the segment is gone") == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
