@@ -10,6 +10,7 @@
 #include "pyext/instrument_fault.h"
 #include "pyext/request_headers.h"
 #include "pyext/request_recorder.h"
+#include "pyext/stack_temporary.h"
 
 namespace reqtrail {
 namespace {
@@ -42,20 +43,25 @@ void NoteStart(Exchange* self, PyObject* message) noexcept {
   if (IsErrorStatus(self->middleware->recorder, self->status)) NoteHandledError(self);
 }
 
-// The message to send in place of `message`: a new reference, or nullptr without an error for "as it is".
-PyObject* Observe(Exchange* self, PyObject* message) noexcept {
-  if (!PyDict_Check(message)) return nullptr;
-  PyObject* type = TypeItem(message);
+PyObject* WithHeader(Exchange* self, PyObject* const* message, PyObject* exposed) noexcept {
+  const MessageOwner owner = IsStackTemporary(message) ? MessageOwner::kNobody : MessageOwner::kApplication;
+  return WithRequestIdHeader(*message, owner, self->header, exposed);
+}
+
+// The message to send in place of the argument `message`: a new reference, or nullptr without an error for "as it is".
+PyObject* Observe(Exchange* self, PyObject* const* message) noexcept {
+  if (!PyDict_Check(*message)) return nullptr;
+  PyObject* type = TypeItem(*message);
   const bool recorded = self->middleware->recorder != nullptr;
   if (IsMessageType(type, &AsgiNames::http_response_body)) {
-    if (recorded && self->ended_ns == 0 && !MoreBody(message)) self->ended_ns = MonotonicNs();
+    if (recorded && self->ended_ns == 0 && !MoreBody(*message)) self->ended_ns = MonotonicNs();
   } else if (IsMessageType(type, &AsgiNames::http_response_start) ||
              IsMessageType(type, &AsgiNames::websocket_http_response_start)) {
-    if (recorded) NoteStart(self, message);
-    return WithRequestIdHeader(message, self->header, self->middleware->exposed_header);
+    if (recorded) NoteStart(self, *message);
+    return WithHeader(self, message, self->middleware->exposed_header);
   } else if (IsMessageType(type, &AsgiNames::websocket_accept)) {
     self->accepted = true;
-    return WithRequestIdHeader(message, self->header, nullptr);
+    return WithHeader(self, message, nullptr);
   } else if (IsMessageType(type, &AsgiNames::http_response_pathsend)) {
     if (recorded && self->ended_ns == 0) self->ended_ns = MonotonicNs();
   }
@@ -72,7 +78,7 @@ PyObject* CallExchange(PyObject* callable, PyObject* const* args, std::size_t na
   if (positional + (kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames)) != 1) {
     return PyObject_Vectorcall(self->send, args, static_cast<std::size_t>(positional), kwnames);
   }
-  PyObject* replacement = Observe(self, args[0]);
+  PyObject* replacement = Observe(self, args);
   if (replacement == nullptr) {
     if (PyErr_Occurred()) ReportFault("response headers");
     return PyObject_Vectorcall(self->send, args, static_cast<std::size_t>(positional), kwnames);

@@ -43,6 +43,7 @@ pybind11_add_module(_native
   pyext/request_state.cpp
   pyext/route_series.cpp
   pyext/segment_object.cpp
+  pyext/stack_temporary.cpp
   worker_hooks/direct_send.cpp
   worker_hooks/followed_apps.cpp
   worker_hooks/task_hooks.cpp

@@ -12,6 +12,13 @@ bool IsHeader(PyObject* name, std::string_view lower) noexcept {
   return PyBytes_Check(name) && IsHeaderNamed(BytesView(name), lower);
 }
 
+// Whether `pair` is a header of this name.
+bool IsNamed(PyObject* pair, std::string_view lower) noexcept {
+  PyObject* name = nullptr;
+  PyObject* value = nullptr;
+  return SplitPair(pair, &name, &value) && IsHeader(name, lower);
+}
+
 // False with an error.
 bool Expose(PyObject* headers, PyObject* header_name, PyObject* exposed) {
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); ++i) {
@@ -28,6 +35,21 @@ bool Expose(PyObject* headers, PyObject* header_name, PyObject* exposed) {
   const bool added = pair != nullptr && PyList_Append(headers, pair) == 0;
   Py_XDECREF(pair);
   return added;
+}
+
+// False with an error.
+bool IsTold(PyObject* headers, PyObject* header, PyObject* exposed) {
+  return exposed == nullptr || Expose(headers, PyTuple_GET_ITEM(header, 0), exposed);
+}
+
+// Whether `headers`, of a message that is nobody's, can take `header` at its end: it is a list that the message alone
+// holds, and has none of this name.
+bool IsFreeFor(PyObject* headers, PyObject* header) noexcept {
+  if (headers == nullptr || !PyList_CheckExact(headers) || Py_REFCNT(headers) != 1) return false;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); ++i) {
+    if (IsNamed(PyList_GET_ITEM(headers, i), BytesView(PyTuple_GET_ITEM(header, 0)))) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -63,9 +85,7 @@ PyObject* HeadersWith(PyObject* headers, PyObject* header) {
   PyObject* list = PyList_New(count + 1);
   Py_ssize_t kept = 0;
   for (Py_ssize_t i = 0; list != nullptr && i < count; ++i) {
-    PyObject* name = nullptr;
-    PyObject* value = nullptr;
-    if (SplitPair(pairs[i], &name, &value) && IsHeader(name, replaced)) continue;
+    if (IsNamed(pairs[i], replaced)) continue;
     PyList_SET_ITEM(list, kept++, Py_NewRef(pairs[i]));
   }
   if (list != nullptr) {
@@ -100,13 +120,19 @@ bool SetRequestHeader(PyObject* scope, PyObject* header, PyObject* other_headers
   return set;
 }
 
-PyObject* WithRequestIdHeader(PyObject* message, PyObject* header, PyObject* exposed) {
-  PyObject* headers = HeadersWith(DictItem(message, Names().headers), header);
-  if (headers == nullptr) return nullptr;
-  const bool is_told = exposed == nullptr || Expose(headers, PyTuple_GET_ITEM(header, 0), exposed);
-  PyObject* changed = is_told ? PyDict_Copy(message) : nullptr;
-  if (changed != nullptr && PyDict_SetItem(changed, Names().headers, headers) < 0) Py_CLEAR(changed);
-  Py_DECREF(headers);
+PyObject* WithRequestIdHeader(PyObject* message, MessageOwner owner, PyObject* header, PyObject* exposed) {
+  PyObject* headers = DictItem(message, Names().headers);
+  const bool is_free = owner == MessageOwner::kNobody && PyDict_CheckExact(message);
+  if (is_free && IsFreeFor(headers, header)) {
+    const bool added = PyList_Append(headers, header) == 0 && IsTold(headers, header, exposed);
+    return added ? Py_NewRef(message) : nullptr;
+  }
+  PyObject* list = HeadersWith(headers, header);
+  if (list == nullptr) return nullptr;
+  PyObject* changed = nullptr;
+  if (IsTold(list, header, exposed)) changed = is_free ? Py_NewRef(message) : PyDict_Copy(message);
+  if (changed != nullptr && PyDict_SetItem(changed, Names().headers, list) < 0) Py_CLEAR(changed);
+  Py_DECREF(list);
   return changed;
 }
 

@@ -29,9 +29,16 @@ namespace reqtrail {
 /// are known to have none; else nullptr. A scope without headers stays as it is. False with an error.
 [[nodiscard]] bool SetRequestHeader(PyObject* scope, PyObject* header, PyObject* other_headers);
 
-/// A copy of `message` (a dict) with `header` among its "headers" (HeadersWith). With `exposed` (the header's name as
-/// bytes, or nullptr) they also tell a browser that scripts of other origins may read the header, unless they do so
-/// already. The application's message and list stay as they are. A new reference, or nullptr with an error.
-[[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, PyObject* header, PyObject* exposed);
+/// Whose a message is that gets a header.
+enum class MessageOwner : unsigned char {
+  kApplication,  ///< which may look at it again
+  kNobody,       ///< it is a temporary of the call of send() (stack_temporary.h)
+};
+
+/// `message` (a dict) with `header` among its "headers" (HeadersWith). With `exposed` (the header's name as bytes, or
+/// nullptr) they also tell a browser that scripts of other origins may read the header, unless they do so already. A
+/// message that is nobody's is changed itself; else it is a copy. A list that the application may look at again stays
+/// as it is. A new reference, or nullptr with an error.
+[[nodiscard]] PyObject* WithRequestIdHeader(PyObject* message, MessageOwner owner, PyObject* header, PyObject* exposed);
 
 }  // namespace reqtrail

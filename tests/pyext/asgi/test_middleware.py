@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import ctypes
 import functools
 import gc
 import inspect
@@ -185,6 +186,15 @@ async def _from_a_container(send: Any) -> Any:
     return messages[0]["headers"]
 
 
+async def _from_compiled_code(send: Any) -> Any:
+    messages = [_start([(b"a", b"1")])]
+    # As compiled code does it: by an array of its own, with a reference that it has borrowed.
+    call_with = ctypes.pythonapi.PyObject_CallFunctionObjArgs
+    call_with.restype = ctypes.py_object
+    await call_with(ctypes.py_object(send), ctypes.c_void_p(id(messages[0])), None)
+    return messages[0]["headers"]
+
+
 async def _with_a_list_of_its_own(send: Any) -> Any:
     headers = [(b"a", b"1")]
     await send(_start(headers))
@@ -193,7 +203,7 @@ async def _with_a_list_of_its_own(send: Any) -> Any:
 
 @pytest.mark.parametrize(
     "send_and_look",
-    [_from_a_tuple, _from_a_partial, _by_keyword, _from_a_container, _with_a_list_of_its_own],
+    [_from_a_tuple, _from_a_partial, _by_keyword, _from_a_container, _from_compiled_code, _with_a_list_of_its_own],
 )
 async def test_what_the_application_can_look_at_after_sending_is_left_alone(send_and_look: Any) -> None:
     seen: list[Any] = []
@@ -209,6 +219,21 @@ async def test_what_the_application_can_look_at_after_sending_is_left_alone(send
     await CorrelationIDMiddleware(app)(http_scope([(b"x-request-id", b"abc")]), client.receive, send)
     assert client.sent[0]["headers"] == [(b"a", b"1"), (b"x-request-id", b"abc")]
     assert seen == [[(b"a", b"1")]]
+
+
+async def test_a_message_that_only_the_call_of_send_has_is_not_copied() -> None:
+    addresses = []
+
+    def noted(message: dict[str, Any]) -> dict[str, Any]:
+        addresses.append(id(message))
+        return message
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(noted(_start([(b"a", b"1")])))
+
+    (message,) = (await call(CorrelationIDMiddleware(app), [(b"x-request-id", b"abc")])).sent
+    assert message["headers"] == [(b"a", b"1"), (b"x-request-id", b"abc")]
+    assert addresses == [id(message)]
 
 
 @pytest.mark.parametrize("own", [b"x-request-id", b"X-Request-ID"])
