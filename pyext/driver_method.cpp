@@ -51,9 +51,10 @@ void Deallocate(PyObject* object) {
 PyObject* FindOwn(DriverMethod* method) {
   auto* base = reinterpret_cast<PyTypeObject*>(method->base);
   PyObject* own = PyObject_GetAttr(method->base, method->name);
-  // What other descriptors give may be another thing each time.
-  const bool is_lasting =
-      own != nullptr && PyType_Check(method->base) && (PyFunction_Check(own) || Py_IS_TYPE(own, &PyMethodDescr_Type));
+  // What other descriptors give, of the class or of its metaclass, may be another thing each time.
+  const bool is_lasting = own != nullptr && PyType_Check(method->base) &&
+                          (PyFunction_Check(own) || Py_IS_TYPE(own, &PyMethodDescr_Type)) &&
+                          _PyType_Lookup(base, method->name) == own;
   if (is_lasting) {
     method->seen.Keep(base);
     Py_XSETREF(method->found, Py_NewRef(own));

@@ -92,6 +92,49 @@ async def test_an_instrument_that_comes_and_goes_between_transactions_sees_those
     assert [query.partition(";")[0] for query in watched] == ["BEGIN", "COMMIT"]
 
 
+async def test_a_class_and_a_metaclass_that_answer_anew_each_time_are_asked_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Meta(type):
+        pass
+
+    class Driver(metaclass=Meta):
+        async def execute(self, query: str) -> str:
+            return f"as ever: {query}"
+
+    class Counting:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def __get__(self, _instance: object, _owner: object) -> Any:
+            self.count += 1
+            count = self.count
+
+            async def execute(_self: Driver, query: str) -> str:
+                return f"for the {count}. time: {query}"
+
+            return execute
+
+    class CountingFirst(Counting):
+        def __set__(self, _instance: object, _value: object) -> None:
+            raise AttributeError
+
+    execute: Any = asyncpg_execute(Driver, BeginRider("guc"), frozenset({"BEGIN;"}), None, OSError, print)
+
+    async def twice() -> list[str]:
+        return [(await execute(Driver(), "SELECT 1")).removesuffix(": SELECT 1") for _ in range(2)]
+
+    assert await twice() == ["as ever", "as ever"]
+    for owner, answer in ((Driver, Counting()), (Meta, CountingFirst())):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, "execute", answer, raising=False)
+            assert await twice() == ["for the 1. time", "for the 2. time"]
+        assert await twice() == ["as ever", "as ever"]
+    answer = Counting()
+    monkeypatch.setattr(Meta, "__getattribute__", lambda _cls, _name: answer.__get__(None, Driver))
+    assert await twice() == ["for the 1. time", "for the 2. time"]
+
+
 async def test_an_asyncpg_that_hides_its_protocol_is_asked_in_public() -> None:
     class Hiding:
         sent: ClassVar[list[str]] = []
