@@ -232,7 +232,7 @@ def _work(make: Callable[[], tuple[Transaction, Close]], orders: Connection) -> 
 
 def _measure(makes: dict[str, Callable[[], tuple[Transaction, Close]]]) -> dict[str, list[tuple[float, float]]]:
     """The two times of a fast transaction of each candidate, once for each of its processes."""
-    workers = [(candidate, *_start(make)) for candidate, make in makes.items() for _ in range(PROCESSES)]
+    workers = [(candidate, *_start(make)) for _ in range(PROCESSES) for candidate, make in makes.items()]
     taken: list[list[tuple[float, float]]] = [[] for _ in workers]
     for _ in range(ROUNDS):
         for at in random.sample(range(len(workers)), len(workers)):
