@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include "core/chacha20.h"
 
@@ -60,14 +61,11 @@ constexpr char HexDigit(unsigned nibble) noexcept {
   return static_cast<char>('0' + nibble + (nibble > 9 ? 'a' - '0' - 10 : 0));
 }
 
-}  // namespace
-
-UuidText GenerateUuid4() noexcept {
-  const std::array<unsigned char, kUuidBytes> random = TakeRandom();
+UuidText TextOf(const std::array<unsigned char, kUuidBytes>& bytes, char version) noexcept {
   std::array<char, 2 * kUuidBytes> hex;
   for (std::size_t i = 0; i < kUuidBytes; ++i) {  // without a table, so that the compiler does it with vectors
-    hex[2 * i] = HexDigit(random[i] >> 4U);
-    hex[(2 * i) + 1] = HexDigit(random[i] & 0x0FU);
+    hex[2 * i] = HexDigit(bytes[i] >> 4U);
+    hex[(2 * i) + 1] = HexDigit(bytes[i] & 0x0FU);
   }
   UuidText text;
   std::memcpy(text.data(), hex.data(), 8);
@@ -76,9 +74,28 @@ UuidText GenerateUuid4() noexcept {
   std::memcpy(text.data() + 19, hex.data() + 16, 4);
   std::memcpy(text.data() + 24, hex.data() + 20, 12);
   text[8] = text[13] = text[18] = text[23] = '-';
-  text[14] = '4';                                        // the version
-  text[19] = HexDigit(0x8U | ((random[8] >> 4U) & 3U));  // the variant
+  text[14] = version;
+  text[19] = HexDigit(0x8U | ((bytes[8] >> 4U) & 3U));  // the variant
   return text;
+}
+
+}  // namespace
+
+UuidText GenerateUuid4() noexcept { return TextOf(TakeRandom(), '4'); }
+
+UuidText GenerateUuid7() noexcept {
+  constexpr std::uint64_t kNsOfMs = 1'000'000;
+  constexpr std::size_t kTimeBytes = 6;
+  timespec now{};
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  const auto ns = static_cast<std::uint64_t>(now.tv_nsec);
+  const std::uint64_t ms = (static_cast<std::uint64_t>(now.tv_sec) * 1000) + (ns / kNsOfMs);
+  const std::uint64_t part = (ns % kNsOfMs) * 4096 / kNsOfMs;
+  std::array<unsigned char, kUuidBytes> bytes = TakeRandom();
+  for (std::size_t i = 0; i < kTimeBytes; ++i) bytes[i] = static_cast<unsigned char>(ms >> (8 * (kTimeBytes - 1 - i)));
+  bytes[kTimeBytes] = static_cast<unsigned char>(part >> 8U);
+  bytes[kTimeBytes + 1] = static_cast<unsigned char>(part);
+  return TextOf(bytes, '7');
 }
 
 }  // namespace reqtrail

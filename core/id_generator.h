@@ -15,4 +15,9 @@ using UuidText = std::array<char, kUuidChars>;
 /// working getrandom(2) the process is ended by abort().
 [[nodiscard]] UuidText GenerateUuid4() noexcept;
 
+/// The same of version 7: it begins with the time, in milliseconds since 1970 and 4,096ths of one, so that texts and
+/// indexes sort by it. 62 bits are random. The clock is the system's: set back, it gives ids that sort before earlier
+/// ones.
+[[nodiscard]] UuidText GenerateUuid7() noexcept;
+
 }  // namespace reqtrail

@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from reqtrail._native import __version__
+from reqtrail._native import __version__, uuid7
 from reqtrail.context import get_request_id, get_traceparent, reset_request_id, set_request_id
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "set_request_id",
     "sqlalchemy",
     "uninstall",
+    "uuid7",
 ]
 
 # On first use, so that a worker does not import Starlette, nor an API without tasks Celery.

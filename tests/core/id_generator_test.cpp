@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdint>
 #include <set>
 #include <string>
 #include <thread>
@@ -84,6 +86,53 @@ TEST(GenerateUuid4, NeverRepeatsAcrossThreads) {
   for (const auto& mine : ids) {
     for (const std::string& id : mine) EXPECT_TRUE(seen.insert(id).second);
   }
+}
+
+std::string NewId7() {
+  const UuidText id = GenerateUuid7();
+  return {id.data(), id.size()};
+}
+
+// The milliseconds since 1970 that such an id begins with.
+std::int64_t MsOf(const std::string& id7) { return std::stoll(id7.substr(0, 8) + id7.substr(9, 4), nullptr, 16); }
+
+std::int64_t NowMs() {
+  using std::chrono::system_clock;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+TEST(GenerateUuid7, HasTheShapeOfAVersion7Uuid) {
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = NewId7();
+    ASSERT_EQ(id.size(), 36U);
+    EXPECT_EQ(id.find_first_not_of("0123456789abcdef-"), std::string::npos) << id;
+    for (const std::size_t at : {8U, 13U, 18U, 23U}) EXPECT_EQ(id[at], '-') << id;
+    EXPECT_EQ(id[14], '7') << id;
+    EXPECT_NE(std::string("89ab").find(id[19]), std::string::npos) << id;
+    EXPECT_TRUE(IsRequestId(id));
+  }
+}
+
+TEST(GenerateUuid7, BeginsWithTheTime) {
+  const std::int64_t before = NowMs();
+  const std::string id = NewId7();
+  EXPECT_LE(before, MsOf(id));
+  EXPECT_LE(MsOf(id), NowMs());
+}
+
+TEST(GenerateUuid7, SortsByTheTimeOfItsMakingWithinAMillisecondToo) {
+  std::string last = NewId7();
+  for (int i = 0; i < 100; ++i) {
+    std::this_thread::sleep_for(std::chrono::microseconds(10));
+    const std::string id = NewId7();
+    EXPECT_LT(last, id);
+    last = id;
+  }
+}
+
+TEST(GenerateUuid7, NeverRepeats) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 100'000; ++i) EXPECT_TRUE(seen.insert(NewId7()).second);
 }
 
 }  // namespace

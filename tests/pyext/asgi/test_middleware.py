@@ -5,6 +5,8 @@ import functools
 import gc
 import inspect
 import re
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -326,6 +328,17 @@ async def test_another_header_name() -> None:
     client = await call(app, [(b"x-request-id", b"no"), (b"x-correlation-id", b"yes")])
     assert client.values(b"x-correlation-id") == [b"yes"]
     assert client.values(b"x-request-id") == []
+
+
+async def test_new_ids_of_version_7_sort_by_time() -> None:
+    app = CorrelationIDMiddleware(plain, generator=reqtrail.uuid7)
+    before = time.time_ns() // 1_000_000
+    first = uuid.UUID((await call(app)).request_id)
+    await asyncio.sleep(0.001)
+    second = uuid.UUID((await call(app)).request_id)
+    assert (first.version, second.version, first.variant) == (7, 7, uuid.RFC_4122)
+    assert before <= first.int >> 80 <= time.time_ns() // 1_000_000
+    assert str(first) < str(second)
 
 
 async def test_a_generator_of_the_application_makes_the_new_ids() -> None:
