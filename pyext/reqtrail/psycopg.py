@@ -1,6 +1,7 @@
 """The current request id on the transactions of psycopg 3 connections and pools, without a round trip of its own."""
 
 import functools
+import gc
 import sys
 from collections.abc import Callable, Generator
 from typing import Any
@@ -45,7 +46,8 @@ def install(target: Any, *, mode: str = "guc", tags: Tags = ()) -> None:
     elif is_pool:
         _riders[target] = settings
         target.connection_class = riding_class(target.connection_class, settings)
-        for connection in list(target._pool):
+        # Those in use before those that wait: one that comes back between the two is met among the latter.
+        for connection in [*_lent_by(target), *target._pool]:
             ride(connection, settings)
     else:
         ride(target, settings)
@@ -97,6 +99,12 @@ def _is_pool(target: Any) -> bool:
     if isinstance(target, Connection | AsyncConnection):
         return False
     raise TypeError(f"target is a psycopg connection or connection pool, not {type(target).__name__}")
+
+
+def _lent_by(pool: Any) -> list[Any]:
+    # No pool knows its connections while they are in use, but each of those knows its pool.
+    connections = [each for each in gc.get_objects() if issubclass(type(each), Connection | AsyncConnection)]
+    return [each for each in connections if getattr(each, "_pool", None) is pool]
 
 
 def _rider_of(target: Any) -> BeginRider | None:

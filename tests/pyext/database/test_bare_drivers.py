@@ -91,6 +91,28 @@ def test_a_pool_of_psycopg_that_is_open_already(plain_postgres: Postgres) -> Non
             assert connection.execute(SEEN).fetchone() in [("",), (None,)]
 
 
+def test_a_pool_of_psycopg_whose_connections_are_in_use(plain_postgres: Postgres) -> None:
+    with psycopg_pool.ConnectionPool(plain_postgres.dsn(), min_size=1, max_size=1, open=True) as pool:
+        with pool.connection() as connection:
+            reqtrail.psycopg.install(pool)
+            assert connection.execute(SEEN).fetchone() == ("abc",)
+            connection.commit()
+            reqtrail.psycopg.uninstall(pool)
+            assert connection.execute(SEEN).fetchone() in [("",), (None,)]
+        with psycopg.connect(plain_postgres.dsn()) as of_no_pool:
+            reqtrail.psycopg.install(pool)
+            assert of_no_pool.execute(SEEN).fetchone() in [("",), (None,)]
+
+
+async def test_an_async_pool_of_psycopg_whose_connections_are_in_use(plain_postgres: Postgres) -> None:
+    async with (
+        psycopg_pool.AsyncConnectionPool(plain_postgres.dsn(), min_size=1, open=False) as pool,
+        pool.connection() as connection,
+    ):
+        reqtrail.psycopg.install(pool)
+        assert await (await connection.execute(SEEN)).fetchone() == ("abc",)
+
+
 async def test_an_async_connection_of_psycopg_with_pipeline_and_cursor(plain_postgres: Postgres) -> None:
     async with await psycopg.AsyncConnection.connect(plain_postgres.dsn()) as connection:
         reqtrail.psycopg.install(connection)
