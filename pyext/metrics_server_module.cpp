@@ -24,7 +24,10 @@ class ServerObject {
     reqtrail::Segment* shown = reqtrail::SegmentOf(segment_.ptr());
     if (shown == nullptr) throw py::error_already_set();
     auto* with = processes_.is_none() ? nullptr : processes_.cast<reqtrail::ServiceProcesses*>();
-    auto server = HttpServer::Start(*shown, with, {.address = address, .port = port});
+    auto server = [&] {
+      const py::gil_scoped_release released;  // it may wait for its thread
+      return HttpServer::Start(*shown, with, {.address = address, .port = port});
+    }();
     if (!server.ok()) {
       const reqtrail::MetricsError& error = server.error();
       PyObject* arguments = Py_BuildValue("is", error.os_error, error.message.c_str());
