@@ -2,7 +2,7 @@
 
 #include <pybind11/pybind11.h>
 
-#include "pyext/record_attributes.h"
+#include "pyext/direct_log.h"
 
 namespace reqtrail {
 
@@ -21,9 +21,8 @@ struct AccessLogOptions {
   PyObject* write;       ///< (method, endpoint, status_code, seconds) -> None: writes the line by way of logging
 };
 
-/// Writes the lines that requests leave in the log when they end. A line whose record nobody would see but one
-/// `JSONHandler` goes to that handler without a record being made; any other goes through logging, as it is set up at
-/// that moment. REQUIRES: the GIL for everything, and InitAccessLog before.
+/// Writes the lines that requests leave in the log when they end, directly where that can be (direct_log.h). REQUIRES:
+/// the GIL for everything.
 class AccessLog {
  public:
   /// Takes references of its own.
@@ -35,17 +34,11 @@ class AccessLog {
   int Traverse(visitproc visit, void* arg) noexcept;
 
  private:
-  [[nodiscard]] pybind11::object OnlyHandler() const;
   [[nodiscard]] bool WriteTo(PyObject* handler, const AccessLine& line) const;
   [[nodiscard]] bool WriteEitherWay(const AccessLine& line) const;
 
-  pybind11::object logger_;
-  pybind11::object levels_;  ///< the logger's memory of which levels are enabled: a dict, or empty where it has none
-  RecordAttributes attributes_;  ///< what all lines have in common
+  DirectLog log_;
   pybind11::object write_;
 };
-
-/// Imports logging, and interns names. False with a Python error set.
-[[nodiscard]] bool InitAccessLog();
 
 }  // namespace reqtrail

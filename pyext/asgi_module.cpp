@@ -61,7 +61,7 @@ py::object CountCaptured(const char* error_type) {
 }  // namespace
 
 void BindAsgi(py::module_& module) {
-  if (!InitAccessLog() || !InitRecorderType() || !AddAsgiMiddleware(module.ptr())) throw py::error_already_set();
+  if (!InitRecorderType() || !AddAsgiMiddleware(module.ptr())) throw py::error_already_set();
   module.def("make_recorder", &NewRecorder, py::arg("segment"), py::kw_only(), py::arg("errors_namespace"),
              py::arg("buckets"), py::arg("metrics"), py::arg("group_status_codes"), py::arg("count_4xx"),
              py::arg("route_template"), py::arg("is_excluded"), py::arg("is_skipped"), py::arg("on_error"),

@@ -91,11 +91,12 @@ Outcome Format(const Connection& connection, PyObject* record, TextBuffer& text)
   return Outcome::kLine;
 }
 
-Outcome FormatAccessLine(const Connection& connection, const RecordAttributes& attributes, TextBuffer& text) {
-  if (const std::shared_ptr<AccessSampling> sampling = connection.sampling;
-      sampling != nullptr && !sampling->PassesLine(attributes[kStatusCode].ptr(), attributes[kEndpoint].ptr())) {
-    return Outcome::kNothing;
-  }
+bool PassesSampling(const Connection& connection, const RecordAttributes& access_line) {
+  const std::shared_ptr<AccessSampling> sampling = connection.sampling;
+  return sampling == nullptr || sampling->PassesLine(access_line[kStatusCode].ptr(), access_line[kEndpoint].ptr());
+}
+
+Outcome FormatAttributes(const Connection& connection, const RecordAttributes& attributes, TextBuffer& text) {
   const py::object formatter = connection.formatter;  // owns the format
   // Without one, a finalizer has set another formatter since TakesAttributes.
   if (connection.format == nullptr || !AppendLogLineOf(text, *connection.format, attributes)) return Outcome::kRaised;
@@ -287,11 +288,19 @@ bool TakesAttributes(PyObject* object) noexcept {
   return takes;
 }
 
+bool WriteLineOf(PyObject* handler, const RecordAttributes& attributes) {
+  const Connection& connection = *AsHandler(handler)->connection;
+  return Steal(WriteLine(handler, [&](TextBuffer& text) {
+           return FormatAttributes(connection, attributes, text);
+         })).ptr() != nullptr;
+}
+
 bool WriteAccessLine(PyObject* handler, const RecordAttributes& attributes) {
-  PyObject* written = WriteLine(
-      handler, [&](TextBuffer& text) { return FormatAccessLine(*AsHandler(handler)->connection, attributes, text); });
-  Py_XDECREF(written);
-  return written != nullptr;
+  const Connection& connection = *AsHandler(handler)->connection;
+  return Steal(WriteLine(handler, [&](TextBuffer& text) {
+           return PassesSampling(connection, attributes) ? FormatAttributes(connection, attributes, text)
+                                                         : Outcome::kNothing;
+         })).ptr() != nullptr;
 }
 
 }  // namespace reqtrail

@@ -19,8 +19,11 @@ class RecordAttributes;
 /// the GIL, and MakeRecordHandlerType before. Sets no error.
 [[nodiscard]] bool TakesAttributes(PyObject* object) noexcept;
 
-/// Writes the access line of level INFO whose record would have these `attributes`, as `emit` does. False with what is
-/// no `Exception` set. REQUIRES: TakesAttributes(handler).
+/// Writes the line of level INFO whose record would have these `attributes`, as `emit` does; it is no access line.
+/// False with what is no `Exception` set. REQUIRES: TakesAttributes(handler).
+[[nodiscard]] bool WriteLineOf(PyObject* handler, const RecordAttributes& attributes);
+
+/// The same of an access line, which may be held back by sampling.
 [[nodiscard]] bool WriteAccessLine(PyObject* handler, const RecordAttributes& attributes);
 
 }  // namespace reqtrail

@@ -13,6 +13,7 @@ pybind11_add_module(_native
   pyext/begin_in_flight.cpp
   pyext/begin_methods.cpp
   pyext/begin_rider.cpp
+  pyext/direct_log.cpp
   pyext/driver_method.cpp
   pyext/ended_thread.cpp
   pyext/http_metrics.cpp
@@ -44,6 +45,7 @@ pybind11_add_module(_native
   pyext/route_series.cpp
   pyext/segment_object.cpp
   pyext/stack_temporary.cpp
+  pyext/task_line.cpp
   worker_hooks/direct_send.cpp
   worker_hooks/followed_apps.cpp
   worker_hooks/task_hooks.cpp

@@ -7,6 +7,7 @@
 #include "pyext/asgi_module.h"
 #include "pyext/begin_methods.h"
 #include "pyext/begin_rider.h"
+#include "pyext/direct_log.h"
 #include "pyext/ended_thread.h"
 #include "pyext/instrument_fault.h"
 #include "pyext/json_log_formatter.h"
@@ -19,6 +20,7 @@
 #include "pyext/request_context.h"
 #include "pyext/request_id_text.h"
 #include "pyext/segment_object.h"
+#include "pyext/task_line.h"
 #include "worker_hooks/task_hooks.h"
 
 namespace py = pybind11;
@@ -41,7 +43,7 @@ PYBIND11_MODULE(_native_of_main, m) {
   m.doc() = "The compiled half of reqtrail.";
   m.attr("__version__") = REQTRAIL_VERSION;
   reqtrail::KeepEndedThreads();
-  if (!reqtrail::InitRequestContext()) throw py::error_already_set();
+  if (!reqtrail::InitRequestContext() || !reqtrail::InitDirectLog()) throw py::error_already_set();
   m.attr("request_id_var") = py::reinterpret_borrow<py::object>(reqtrail::RequestIdVar());
   m.attr("traceparent_var") = py::reinterpret_borrow<py::object>(reqtrail::TraceparentVar());
   reqtrail::BindAsgi(m);
@@ -52,6 +54,7 @@ PYBIND11_MODULE(_native_of_main, m) {
   if (record_handler == nullptr) throw py::error_already_set();
   m.attr("RecordHandler") = py::reinterpret_steal<py::object>(record_handler);
   reqtrail::BindLogSinks(m);
+  reqtrail::BindTaskLine(m);
   m.def("is_request_id", [](const py::str& id) { return *RequestIdFaultOf(id) == '\0'; }, py::arg("id"));
   m.def("request_id_fault", &RequestIdFaultOf, py::arg("id"));
   m.def(

@@ -63,6 +63,11 @@ class RecordAttributes {
     values_[attribute] = std::move(value);  // NOLINT(cppcoreguidelines-pro-bounds-constant-array-index): an enumerator
   }
 
+  /// Adds one that has no place of its own. Throws std::bad_alloc.
+  void AddExtra(pybind11::object name, pybind11::object value) {
+    extras_.emplace_back(std::move(name), std::move(value));
+  }
+
   /// What the application added under names of its own, in the order in which it did.
   [[nodiscard]] const std::vector<Extra>& extras() const noexcept { return extras_; }
 

@@ -2,8 +2,8 @@
 
 import logging
 import sys
-from typing import Any
 
+from reqtrail._line_kind import LineKind
 from reqtrail.context import get_request_id
 
 access_logger = logging.getLogger("reqtrail.access")
@@ -13,23 +13,14 @@ _MARK = "_reqtrail_logged"
 _CAPTURED = "_reqtrail_captured"
 
 
-def access_attributes() -> dict[str, Any]:
-    """Return what the records of all access lines have in common, by the names of the attributes."""
-    record = logging.LogRecord(*_SHARED, args=(), exc_info=None, func=log_access.__name__)
-    names = ("name", "msg", "levelname", "levelno", "module", "funcName", "lineno")
-    return {name: getattr(record, name) for name in names}
-
-
 def log_access(method: str, endpoint: str, status_code: int, seconds: float) -> None:
     """Write the access line of a request that ended; `seconds` is its duration."""
     if access_logger.isEnabledFor(logging.INFO):
         fields = {"method": method, "endpoint": endpoint, "status_code": status_code, "duration": seconds}
-        args = (method, endpoint, status_code)
-        access_logger.handle(access_logger.makeRecord(*_SHARED, args, None, log_access.__name__, fields))
+        access_lines.log((method, endpoint, status_code), fields)
 
 
-# Name, level, file, line and text of the records of access lines.
-_SHARED = (access_logger.name, logging.INFO, __file__, log_access.__code__.co_firstlineno, "%s %s %d")
+access_lines = LineKind(access_logger, log_access, "%s %s %d")
 
 
 def log_error(error: Exception, endpoint: str, method: str, status_code: int, seconds: float) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from reqtrail import metrics
 from reqtrail._native import TaskHooks
-from reqtrail._task_log import log_ended, log_started, task_levels
+from reqtrail._task_log import log_started, task_levels, write_ended
 from reqtrail.metrics._segment import attach
 
 _LAST = 253_402_300_799.0
@@ -22,6 +22,6 @@ def _due(eta: Any) -> float | None:
 
 
 hooks = TaskHooks(
-    open_segment=metrics.open_segment, due=_due, on_started=log_started, on_ended=log_ended, levels=task_levels()
+    open_segment=metrics.open_segment, due=_due, on_started=log_started, on_ended=write_ended, levels=task_levels()
 )
 attach(hooks, None)

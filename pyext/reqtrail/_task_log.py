@@ -6,7 +6,8 @@ from typing import Any
 
 from celery.app.task import Context
 
-from reqtrail._native import enter_task, leave_task, task_seconds
+from reqtrail._line_kind import LineKind
+from reqtrail._native import enter_task, leave_task, task_line, task_seconds
 
 _logger = logging.getLogger("reqtrail.task")
 _MARK = "_reqtrail_logged"
@@ -60,7 +61,12 @@ def log_ended(task: Any, task_id: str, state: str, result: Any, seconds: float |
         return
     if state != "SUCCESS" and isinstance(error, BaseException):
         extra.update(error_type=type(error).__name__, error_message=_text(error))
-    _logger.info("task %s %s", task.name, state, extra=extra)
+    _ends.log((task.name, state), extra)
+
+
+_ends = LineKind(_logger, log_ended, "task %s %s")
+write_ended = task_line(_logger, _ends.attributes(), log_ended)
+"""`log_ended`, directly to the one `JSONHandler` where nobody else would see the record."""
 
 
 def mark_as_logged(error: Any) -> None:
