@@ -90,8 +90,9 @@ std::optional<bool> EnterTask(PyObject* context) {
   const Owned trace = is_of_caller ? Owned(Py_NewRef(Py_None)) : EnterTrace(request);
   if (!trace) return std::nullopt;
   const Owned outer = Run();
-  const Owned run(
-      Py_BuildValue("(OOOdO)", outer ? outer.get() : Py_None, token.get(), trace.get(), MonotonicSeconds(), context));
+  const Owned began(PyFloat_FromDouble(MonotonicSeconds()));
+  const Owned run(began ? PyTuple_Pack(5, outer ? outer.get() : Py_None, token.get(), trace.get(), began.get(), context)
+                        : nullptr);
   const Owned run_token(run ? PyContextVar_Set(run_var, run.get()) : nullptr);
   if (!run_token) return std::nullopt;
   PyObject* came = request.Header(TaskName().request_id);

@@ -1,7 +1,7 @@
 """Microseconds that the hooks add to the publish and the run of one task, ours and OpenTelemetry's, in one run.
 
 Measured are the four signals that Celery sends for a task, as it sends them, without broker and result: with receivers
-less without. The log line of the task is off, as under Celery's default level.
+less without. The log line of the task is off, as under Celery's default level, or is written as JSON to /dev/null.
 """
 
 import gc
@@ -18,6 +18,7 @@ from celery import Celery, signals
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
+import reqtrail.logging
 from reqtrail import celery as hooks
 from reqtrail import metrics
 from tests.performance.report import BenchRow
@@ -78,23 +79,36 @@ def rows() -> list[BenchRow]:
     with tempfile.TemporaryDirectory() as directory:
         os.environ.setdefault("REQTRAIL_METRICS_DIR", directory)
         metrics.open_segment()
-        logging.getLogger("reqtrail.task").setLevel(logging.WARNING)
         task = _task()
-        ours, spread = _added(task, lambda: hooks.install(task.app, json_logs=False), lambda: hooks.uninstall(task.app))
+        logger = logging.getLogger("reqtrail.task")
+        logger.setLevel(logging.WARNING)
+        without_line = _added_by_ours(task)
+        logger.setLevel(logging.INFO)
+        reqtrail.logging.setup(file="/dev/null")
+        with_line = _added_by_ours(task)
+        reqtrail.logging.reset()
         peer = CeleryInstrumentor()  # type: ignore[no-untyped-call]  # untyped there
         provider = TracerProvider()
         theirs, _ = _added(task, lambda: peer.instrument(tracer_provider=provider), peer.uninstrument)
     return [
-        {
-            "name": "Celery hooks, publish + run",
-            "unit": "us added to a task",
-            "ours": ours,
-            "goal": GOAL_US,
-            "better": "lower",
-            "peers": {
-                f"opentelemetry-instrumentation-celery {version('opentelemetry-instrumentation-celery')}": theirs
-            },
-            "spread": spread,
-            "command": "build/venv/bin/python -m tests.performance celery_hooks",
-        }
+        _row("Celery hooks, publish + run", without_line, theirs),
+        _row("Celery hooks, publish + run, with the log line", with_line, theirs),
     ]
+
+
+def _added_by_ours(task: Any) -> tuple[float, float]:
+    return _added(task, lambda: hooks.install(task.app, json_logs=False), lambda: hooks.uninstall(task.app))
+
+
+def _row(name: str, ours: tuple[float, float], theirs: float) -> BenchRow:
+    added, spread = ours
+    return {
+        "name": name,
+        "unit": "us added to a task",
+        "ours": added,
+        "goal": GOAL_US,
+        "better": "lower",
+        "peers": {f"opentelemetry-instrumentation-celery {version('opentelemetry-instrumentation-celery')}": theirs},
+        "spread": spread,
+        "command": "build/venv/bin/python -m tests.performance celery_hooks",
+    }

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from starlette.testclient import TestClient
 
 import reqtrail
 from reqtrail.logging import JSONFormatter, JSONHandler
+from tests.pyext.json_log.records_made import records_made
 
 ACCESS = logging.getLogger("reqtrail.access")
 Log = Callable[[], list[dict[str, Any]]]
@@ -60,23 +60,6 @@ def client() -> TestClient:
     return TestClient(app)
 
 
-@contextmanager
-def _records_made() -> Iterator[list[str]]:
-    """Notes, without taking part, each record that is made."""
-    made: list[str] = []
-
-    def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call" and frame.f_code is logging.LogRecord.__init__.__code__:
-            made.append(frame.f_locals["name"])
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        yield made
-    finally:
-        sys.setprofile(before)
-
-
 async def _ask(client: TestClient, path: str, **options: Any) -> None:
     """A request whose application runs in this thread."""
     transport = httpx.ASGITransport(client.app)
@@ -86,7 +69,7 @@ async def _ask(client: TestClient, path: str, **options: Any) -> None:
 
 def _request(client: TestClient, path: str = "/items/1", **options: Any) -> list[str]:
     """The names of the loggers of which a record was made for the access line."""
-    with _records_made() as made:
+    with records_made() as made:
         asyncio.run(_ask(client, path, **options))
     return [name for name in made if name == ACCESS.name]
 
