@@ -17,6 +17,8 @@ what is measured, and not the same each time.
 
 The time of client and server together is what passes while both share one processor.
 
+Without the extension the setting is one that nobody reads.
+
 With engines, ours is the id alone. `install` counts the pool's series too, unless told not to: what both take is beside
 it.
 """
@@ -346,24 +348,33 @@ def _idle(processor: int) -> None:
         pass
 
 
-def rows() -> list[BenchRow]:
-    """Measure on a private server; some minutes."""
+def _time_rows(driver: str, dsn: str, where: str = "") -> list[BenchRow]:
     processors = os.sched_getaffinity(0)
     clients, servers = min(processors), max(processors)
+    with _awake(processors), _on(clients):
+        of_client = _time_row(driver, dsn, f"the client's time{where}", GOAL_US, 0)
+    with _on(servers):
+        return [of_client, _time_row(driver, dsn, f"client and server{where}", None, 1)]
+
+
+def _server(directory: Path, **settings: str | int) -> Postgres:
+    with _on(max(os.sched_getaffinity(0))):
+        most = 2 * PROCESSES * len(CANDIDATES_OF_DRIVERS)
+        return Postgres(directory, settings={"max_connections": most, **settings})
+
+
+def rows() -> list[BenchRow]:
+    """Measure on private servers; some minutes."""
     found: list[BenchRow] = []
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-        with _on(servers):
-            settings = {"max_connections": 2 * PROCESSES * len(CANDIDATES_OF_DRIVERS)}
-            server = stack.enter_context(Postgres(Path(directory) / "server", settings=settings))
         metrics.open_segment(directory=directory)
+        server = stack.enter_context(_server(Path(directory) / "server"))
         with server.connect() as connection:
             connection.execute("CREATE EXTENSION pg_stat_requests")
         for driver in DRIVERS:
-            found.append(_round_trips_row(driver, server.port))
-            with _awake({clients, servers}), _on(clients):
-                found.append(_time_row(driver, server.dsn(), "the client's time", GOAL_US, 0))
-            with _on(servers):
-                found.append(_time_row(driver, server.dsn(), "client and server", None, 1))
+            found += [_round_trips_row(driver, server.port), *_time_rows(driver, server.dsn())]
+        without = stack.enter_context(_server(Path(directory) / "without", shared_preload_libraries=""))
+        found += _time_rows("psycopg", without.dsn(), " without the extension")
     return found
 
 
