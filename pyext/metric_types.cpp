@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -229,7 +230,8 @@ PyMethodDef MethodOf(const char* name, PyObject* (*method)(PyObject*, PyObject* 
           nullptr};
 }
 
-bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* methods) {
+// `full_name` lives as long as the type: CPython 3.10 keeps no copy of it.
+bool AddType(PyObject* module, const char* full_name, newfunc make, PyMethodDef* methods) {
   static std::array<PyMemberDef, 4> members = {
       {{.name = "_name", .type = T_OBJECT, .offset = offsetof(MetricObject, name), .flags = READONLY, .doc = nullptr},
        {.name = "_labelnames",
@@ -251,12 +253,11 @@ bool AddType(PyObject* module, const char* name, newfunc make, PyMethodDef* meth
                                        {.slot = Py_tp_methods, .pfunc = methods},
                                        {.slot = Py_tp_members, .pfunc = members.data()},
                                        {}}};
-  const std::string full_name = std::string("reqtrail._native.") + name;
-  PyType_Spec spec = {full_name.c_str(), sizeof(MetricObject), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};
+  PyType_Spec spec = {full_name, sizeof(MetricObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+                      slots.data()};
   PyObject* type = PyType_FromSpec(&spec);
   if (type == nullptr) return false;
-  if (PyModule_AddObject(module, name, type) == 0) return true;
+  if (PyModule_AddObject(module, std::strrchr(full_name, '.') + 1, type) == 0) return true;
   Py_DECREF(type);
   return false;
 }
@@ -279,12 +280,12 @@ bool AddMetricTypes(PyObject* module) {
   static std::array<PyMethodDef, 8> gauge_methods = {{set, inc, dec, labels, own, bind, remove, {}}};
   static std::array<PyMethodDef, 6> state_set_methods = {{set, labels, own, bind, remove, {}}};
   static std::array<PyMethodDef, 4> info_methods = {{set_info, bind, remove, {}}};
-  return AddType(module, "Counter", &New<MetricType::kCounter>, counter_methods.data()) &&
-         AddType(module, "Gauge", &New<MetricType::kGauge>, gauge_methods.data()) &&
-         AddType(module, "Histogram", &New<MetricType::kHistogram>, histogram_methods.data()) &&
-         AddType(module, "Summary", &New<MetricType::kSummary>, summary_methods.data()) &&
-         AddType(module, "Info", &New<MetricType::kInfo>, info_methods.data()) &&
-         AddType(module, "StateSet", &New<MetricType::kStateSet>, state_set_methods.data());
+  return AddType(module, "reqtrail._native.Counter", &New<MetricType::kCounter>, counter_methods.data()) &&
+         AddType(module, "reqtrail._native.Gauge", &New<MetricType::kGauge>, gauge_methods.data()) &&
+         AddType(module, "reqtrail._native.Histogram", &New<MetricType::kHistogram>, histogram_methods.data()) &&
+         AddType(module, "reqtrail._native.Summary", &New<MetricType::kSummary>, summary_methods.data()) &&
+         AddType(module, "reqtrail._native.Info", &New<MetricType::kInfo>, info_methods.data()) &&
+         AddType(module, "reqtrail._native.StateSet", &New<MetricType::kStateSet>, state_set_methods.data());
 }
 
 bool AddToGauge(MetricObject& gauge, double amount) {
