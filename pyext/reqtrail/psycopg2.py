@@ -21,7 +21,8 @@ from reqtrail.sql_comment import Tags
 
 __all__ = ["FirstStatementRider", "connection_class", "install", "ride", "uninstall"]
 
-_NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n\0]*|/\*.*?\*/)*(?:\0.*)?", re.DOTALL)  # libpq reads no further than a NUL
+_BETWEEN_STATEMENTS = re.compile(r"/\*|--[^\n\r]*|[\s;]+")
+_IN_COMMENT = re.compile(r"/\*|\*/|[^*/]+|[*/]")
 _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 _STATUS_READY = extensions.STATUS_READY
 _WRITTEN_BY_PSYCOPG2 = ("callproc", "copy_from", "copy_to", "copy_expert")
@@ -265,7 +266,7 @@ def _prepare_again(
 ) -> bool:
     """Say whether `text` is to be executed by itself, after it failed behind `before` or nothing but a SET was done."""
     if error is None:
-        return _NO_STATEMENT.fullmatch(_as_str(text)) is not None  # which psycopg2 refuses
+        return _has_no_statement(_as_str(text))  # which psycopg2 refuses
     connection = cursor.connection
     refused = before.split()[2] in (error.diag.message_primary or "")  # the setting, and not the application's own
     if connection.closed or not (refused or _did_nothing(error, text)):
@@ -275,6 +276,19 @@ def _prepare_again(
         rider.failed(error.pgcode, error)
     connection.rollback()
     cursor._reqtrail_before = None
+    return True
+
+
+def _has_no_statement(text: str) -> bool:
+    """Whether it is empty but for comments, which may be in each other."""
+    text = text.partition("\0")[0]  # libpq reads no further
+    depth = at = 0
+    while at < len(text):
+        found = (_IN_COMMENT if depth else _BETWEEN_STATEMENTS).match(text, at)
+        if found is None:
+            return False
+        depth += (found[0] == "/*") - (found[0] == "*/")
+        at = found.end()
     return True
 
 

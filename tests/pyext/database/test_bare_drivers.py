@@ -187,6 +187,44 @@ def test_what_psycopg2_tells_of_the_last_query_is_the_applications_own(plain_pos
     connection.close()
 
 
+@pytest.mark.parametrize("how", [{}, {"mode": "both", "tags": {"t": "x"}}], ids=["guc", "with comments"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "INSERT INTO once VALUES (1); SET LOCAL work_mem = '1MB'",
+        "/* first */ INSERT INTO once VALUES (1); SET LOCAL work_mem = '1MB' /* last */",
+        "/* /* */ SELECT */ INSERT INTO once VALUES (1); SET LOCAL work_mem = '1MB' -- */",
+        "-- /*\nINSERT INTO once VALUES (1); SET LOCAL work_mem = '1MB' -- */",
+        "-- one line\rINSERT INTO once VALUES (1); SET LOCAL work_mem = '1MB'",
+    ],
+)
+def test_psycopg2_executes_a_script_that_ends_with_a_set_once(
+    script: str, how: dict[str, Any], plain_postgres: Postgres
+) -> None:
+    connection = psycopg2.connect(plain_postgres.dsn())
+    fetch(connection, "CREATE TEMP TABLE once (a int); SELECT 1")
+    connection.commit()
+    reqtrail.psycopg2.install(connection, **how)
+    with connection.cursor() as cursor:
+        cursor.execute(script)
+        assert cursor.statusmessage == "SET"
+    assert fetch(connection, "SELECT a FROM once") == [(1,)]
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["-- SET", "/* SET */ ;", "/* a /* b */ -- c */\n", "/**/;/* * / */ --", "/* a */\0SELECT 1"]
+)
+def test_a_text_without_a_statement_is_the_error_that_it_is_without_psycopg2s_hook(
+    text: str, plain_postgres: Postgres
+) -> None:
+    connection = psycopg2.connect(plain_postgres.dsn())
+    reqtrail.psycopg2.install(connection)
+    with connection.cursor() as cursor, pytest.raises(psycopg2.ProgrammingError, match="can't execute an empty query"):
+        cursor.execute(text)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     "begin",
     [
