@@ -25,7 +25,7 @@ _BETWEEN_STATEMENTS = re.compile(r"/\*|--[^\n\r]*|[\s;]+")
 _IN_COMMENT = re.compile(r"/\*|\*/|[^*/]+|[*/]")
 _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 _STATUS_READY = extensions.STATUS_READY
-_WRITTEN_BY_PSYCOPG2 = ("callproc", "copy_from", "copy_to", "copy_expert")
+_WRITTEN_BY_PSYCOPG2 = ("callproc", "copy_from", "copy_to")
 _ARGUMENTS_OF_CONNECT = ("dsn", "connection_factory", "cursor_factory")
 
 _Again = Callable[[Any, str, str | bytes, psycopg2.Error | None], bool]
@@ -182,6 +182,7 @@ def _default_of(connection: Any, plain_cursor: Callable[[Any], Any]) -> type[Any
 
 def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, Any]:
     plain, plain_executemany, plain_query = base.execute, base.executemany, base.query
+    plain_copy_expert = base.copy_expert
 
     def execute(self: Any, query: Any, vars: Any = None) -> Any:  # noqa: A002 - the name in psycopg2
         self._reqtrail_before = None
@@ -206,6 +207,12 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
         text = _prefixed("", text, lambda sql: rider.commented(sql, percent=True))
         return plain_executemany(self, text, vars_list)
 
+    def copy_expert(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        if not rider.may_change(self.connection) or not (text := _text(sql, self)):
+            return plain_copy_expert(self, sql, *args, **kwargs)
+        _send_before(self.connection, rider)
+        return plain_copy_expert(self, _prefixed("", text, rider.commented), *args, **kwargs)
+
     def query(self: Any) -> Any:
         sent = plain_query.__get__(self, type(self))
         return sent.removeprefix(self._reqtrail_before.encode("ascii")) if sent and self._reqtrail_before else sent
@@ -216,6 +223,7 @@ def _cursor_overrides(base: type[Any], rider: FirstStatementRider) -> dict[str, 
     hook = execute if rider.asks_of_each else psycopg2_execute(base, rider, execute, psycopg2.Error, again)
     functools.update_wrapper(hook, plain)
     members = {"execute": hook, "executemany": executemany, "query": property(query), "_reqtrail_before": None}
+    members["copy_expert"] = copy_expert
     members |= {name: _behind(getattr(base, name), rider) for name in _WRITTEN_BY_PSYCOPG2}
     return members if base.__dictoffset__ else {"__slots__": ("__dict__",), **members}
 

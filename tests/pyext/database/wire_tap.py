@@ -29,6 +29,11 @@ class Conversation:
         return [body.rstrip(b"\0").decode() for kind, body in self.sent if kind == "Q"]
 
     @property
+    def statements(self) -> list[str]:
+        """The texts of the simple-protocol messages, and those that were parsed for the extended protocol."""
+        return [body.split(b"\0")[kind == "P"].decode() for kind, body in self.sent if kind in "QP"]
+
+    @property
     def texts(self) -> bytes:
         """All that the client sent, run together."""
         return b"".join(body for _, body in self.sent)
