@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 
 _SSL_OR_GSS_REQUEST = (80877103, 80877104)
@@ -20,8 +21,13 @@ class Conversation:
 
     @property
     def round_trips(self) -> int:
-        """How often the server said ReadyForQuery: once for each Query or Sync that the client waited for."""
-        return self.received.count("Z")
+        """How often the client waited: for each Query or Sync (ReadyForQuery), and for each Describe that it flushed.
+
+        asyncpg flushes what it has to know before it sends the parameters. In a pipeline there is never a Describe
+        right in front of a Flush.
+        """
+        kinds = [kind for kind, _ in self.sent]
+        return self.received.count("Z") + sum(pair == ("D", "H") for pair in pairwise(kinds))
 
     @property
     def queries(self) -> list[str]:
