@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
 from reqtrail import reset_request_id, set_request_id
 
@@ -50,6 +51,10 @@ class Database:
 
         return self.run(in_transaction, request_id)
 
+    def in_session(self, work: Callable[[Session], T], request_id: str | None = None) -> T:
+        """Do `work` with a session of SQLAlchemy's ORM, which begins its transactions by itself."""
+        return contextvars.copy_context().run(self._run_in_session, work, request_id)
+
     def close_connections(self) -> None:
         """Empty the pool."""
         if isinstance(self.engine, Engine):
@@ -61,6 +66,14 @@ class Database:
         """Close the connections and the loop."""
         self.close_connections()
         self.loop.close()
+
+    def _run_in_session(self, work: Callable[[Session], T], request_id: str | None) -> T:
+        if request_id is not None:
+            set_request_id(request_id)  # in a context of its own
+        if isinstance(self.engine, AsyncEngine):
+            return self.await_(_in_async_session(self.engine, work))
+        with Session(self.engine) as session:
+            return work(session)
 
     def _run(self, work: Callable[[Connection], T], request_id: str | None, options: dict[str, Any]) -> T:
         token = None if request_id is None else set_request_id(request_id)
@@ -79,7 +92,12 @@ async def _in_async(engine: AsyncEngine, work: Callable[[Connection], T], option
         return await (await connection.execution_options(**options)).run_sync(work)
 
 
-def seen_id(connection: Connection) -> str | None:
+async def _in_async_session(engine: AsyncEngine, work: Callable[[Session], T]) -> T:
+    async with AsyncSession(engine) as session:
+        return await session.run_sync(work)
+
+
+def seen_id(connection: Connection | Session) -> str | None:
     """The request id that the server has for the running transaction, or None."""
     found = connection.scalar(text("SELECT current_setting('pg_stat_requests.request_id', true)"))
     return str(found) if found else None

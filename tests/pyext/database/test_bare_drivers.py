@@ -1,7 +1,8 @@
 """The hooks on connections and pools of the drivers themselves, without SQLAlchemy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -389,12 +390,93 @@ def test_psycopg2_changes_its_mode_on_an_open_connection(tap: WireTap) -> None:
     connection.close()
 
 
-def test_switched_off_by_the_environment_nothing_changes(
-    plain_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+async def seen_by_asyncpg(connection: Any) -> object:
+    async with connection.transaction():
+        return await connection.fetchval(SEEN)
+
+
+async def seen_by_a_pool_of_asyncpg(pool: Any) -> object:
+    async with pool.acquire() as connection:
+        return await seen_by_asyncpg(connection)
+
+
+async def seen_by_psycopg(connection: Any) -> object:
+    with connection.transaction():
+        return connection.execute(SEEN).fetchone()[0]
+
+
+async def seen_by_psycopg2(connection: Any) -> object:
+    with connection:
+        return fetch(connection, SEEN)[0][0]
+
+
+async def seen_by_a_pool_of_psycopg2(pool: Any) -> object:
+    return await seen_by_psycopg2(pool.getconn())
+
+
+Look = Callable[[Any], Awaitable[object]]
+"""What returns the id that the server has for a transaction of what is looked at."""
+
+
+@asynccontextmanager
+async def connection_of_asyncpg(dsn: str) -> AsyncIterator[tuple[Any, Any, Look]]:
+    connection = await asyncpg.connect(dsn)
+    yield reqtrail.asyncpg, connection, seen_by_asyncpg
+    await connection.close()
+
+
+@asynccontextmanager
+async def pool_of_asyncpg(dsn: str) -> AsyncIterator[tuple[Any, Any, Look]]:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
+        yield reqtrail.asyncpg, pool, seen_by_a_pool_of_asyncpg
+
+
+@asynccontextmanager
+async def connection_of_psycopg(dsn: str) -> AsyncIterator[tuple[Any, Any, Look]]:
+    with psycopg.connect(dsn) as connection:
+        yield reqtrail.psycopg, connection, seen_by_psycopg
+
+
+@asynccontextmanager
+async def connection_of_psycopg2(dsn: str) -> AsyncIterator[tuple[Any, Any, Look]]:
+    connection = psycopg2.connect(dsn)
+    yield reqtrail.psycopg2, connection, seen_by_psycopg2
+    connection.close()
+
+
+@asynccontextmanager
+async def pool_of_psycopg2(dsn: str) -> AsyncIterator[tuple[Any, Any, Look]]:
+    pool = psycopg2.pool.SimpleConnectionPool(1, 2, dsn)
+    yield reqtrail.psycopg2, pool, seen_by_a_pool_of_psycopg2
+    pool.closeall()
+
+
+@pytest.mark.parametrize(
+    "target_of",
+    [connection_of_asyncpg, pool_of_asyncpg, connection_of_psycopg, connection_of_psycopg2, pool_of_psycopg2],
+)
+async def test_switched_off_by_the_environment_install_changes_nothing(
+    target_of: Callable[[str], AbstractAsyncContextManager[tuple[Any, Any, Look]]],
+    tap: WireTap,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with target_of(f"postgresql://postgres@127.0.0.1:{tap.port}/postgres") as (module, target, seen_by):
+        before = type(target), getattr(target, "cursor_factory", None)
+        monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+        module.install(target, mode="both")
+        with pytest.raises(ValueError, match="must be one of"):
+            module.install(target, mode="GUC")
+        assert (type(target), getattr(target, "cursor_factory", None)) == before
+        assert not await seen_by(target)
+        assert b"abc" not in tap.conversation.texts
+        monkeypatch.delenv("REQTRAIL_ENABLED")
+        module.install(target)
+        assert await seen_by(target) == "abc"
+
+
+def test_switched_off_by_the_environment_the_class_of_connections_is_the_drivers_own(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REQTRAIL_ENABLED", "false")
-    with psycopg.connect(plain_postgres.dsn()) as connection:
-        reqtrail.psycopg.install(connection)
-        assert type(connection) is psycopg.Connection
     connection_class = reqtrail.psycopg2.connection_class()
     assert connection_class is psycopg2.extensions.connection

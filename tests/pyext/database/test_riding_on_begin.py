@@ -3,14 +3,30 @@ import re
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import reqtrail.sqlalchemy
 from devstack.postgres import Postgres
 from reqtrail._native import request_id_var
 from tests.pyext.database.database import Database, seen_id
 from tests.pyext.database.wire_tap import WireTap
+
+
+class Base(DeclarativeBase):
+    """What the tests map."""
+
+
+class Note(Base):
+    """A row in which the server writes the request that it was inserted for."""
+
+    __tablename__ = "note"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    said: Mapped[str]
+    of: Mapped[str] = mapped_column(
+        server_default=text("coalesce(current_setting('pg_stat_requests.request_id', true), '')")
+    )
 
 
 @pytest.fixture
@@ -53,6 +69,59 @@ def test_it_shares_the_message_of_begin_and_costs_no_round_trip(riding: Database
         assert re.fullmatch(rf"BEGIN(?: ISOLATION LEVEL READ COMMITTED)?; {set_local}", tap.conversation.queries[0])
     if not uses_extended_protocol_for_begin():
         assert [kind for kind, _ in tap.conversation.sent] == plain_messages
+
+
+def test_each_new_connection_of_an_engine_without_a_pool_carries_it(database: Database, tap: WireTap) -> None:
+    without = Database(
+        database.kind, tap.port, poolclass=NullPool, pool_size=None, max_overflow=None, pool_timeout=None
+    )
+    reqtrail.sqlalchemy.install(without.engine)
+
+    def seen_by(connection: Connection) -> tuple[str | None, object]:
+        return seen_id(connection), connection.scalar(text("SELECT pg_backend_pid()"))
+
+    try:
+        seen = [without.begin(seen_by, request_id) for request_id in ("first", "second", None, "third")]
+        assert [request_id for request_id, _ in seen] == ["first", "second", None, "third"]
+        assert len({pid for _, pid in seen}) == len(seen)
+        assert tap.conversation.texts.count(b"SET LOCAL") == 3  # and none as SQLAlchemy gets to know the server
+    finally:
+        without.close()
+
+
+def test_sessions_of_the_orm_write_every_row_for_their_request(riding: Database) -> None:
+    def notes(session: Session) -> None:
+        session.add(Note(said="flushed"))
+        session.flush()
+        with session.begin_nested():
+            session.add(Note(said="nested"))
+        savepoint = session.begin_nested()
+        session.add(Note(said="taken back"))
+        session.flush()
+        savepoint.rollback()
+        session.commit()
+        session.add(Note(said="the next transaction"))
+        session.commit()
+        session.add(Note(said="rolled back"))
+        session.flush()
+        session.rollback()
+        with session.begin():
+            session.add_all([Note(said="one of many"), Note(said="another")])
+
+    def written(session: Session) -> list[tuple[str, str]]:
+        return [(note.said, note.of) for note in session.query(Note).order_by(Note.id)]
+
+    kept = ("flushed", "nested", "the next transaction", "one of many", "another")
+    riding.begin(Base.metadata.create_all)
+    try:
+        for request_id in ("abc", "def", None):
+            riding.in_session(notes, request_id)
+        of_each = [(said, of) for of in ("abc", "def", "") for said in kept]
+        assert riding.in_session(written) == of_each
+        assert riding.in_session(seen_id, "ghi") == "ghi"
+        assert riding.in_session(seen_id) is None
+    finally:
+        riding.begin(Base.metadata.drop_all)
 
 
 @pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
