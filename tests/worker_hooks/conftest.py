@@ -96,6 +96,10 @@ class Worker:
             assert time.monotonic() < deadline, self._process.log_tail()
             time.sleep(0.02)
 
+    def has_received(self, task_id: str) -> bool:
+        """Whether its main process has the task, as Celery says at INFO."""
+        return any(task_id in line["message"] and "received" in line["message"] for line in self.lines())
+
     def errors_about(self, text: str, *, after: int) -> list[dict[str, Any]]:
         """The error lines, of any logger, that tell of `text`, without the first `after` lines."""
         return [line for line in self.lines()[after:] if line["level"] == "ERROR" and text in json.dumps(line)]

@@ -8,11 +8,17 @@ import pytest
 from celery import chain, chord, group, signature
 
 from tests.own_metrics import total
+from tests.waiting import wait_for
 from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Worker, await_total, publish_raw
 from tests.worker_hooks.test_trail_through_a_worker import WAIT, published
 
 look = worker_app.look
+
+
+def processes_that_run() -> set[int]:
+    """The processes that four tasks ran in, which were there at once."""
+    return {result.get(timeout=WAIT)["pid"] for result in [look.delay(wait=0.3) for _ in range(4)]}
 
 
 def ids_seen(results: Any) -> list[str]:
@@ -184,11 +190,28 @@ def test_a_task_that_ends_without_a_result_is_counted_once_and_is_no_failure(eit
     assert total("celery_task_failures_total", **labels) == 0
 
 
-def test_a_revoked_task_is_one_line_with_the_publishers_id(either: Worker) -> None:
-    result = published("path-12", lambda: look.apply_async(countdown=1))
-    result.revoke()
+@pytest.mark.parametrize("terminate", [False, True], ids=["before it runs", "while it runs"])
+def test_a_revoked_task_is_counted_once_and_is_one_line_with_the_publishers_id(either: Worker, terminate: bool) -> None:
+    labels = {"task": look.name, "queue": "celery"}
+    before = {state: total("celery_tasks_total", **labels, state=state) for state in ("REVOKED", "FAILURE")}
+    await_total(0, "celery_worker_tasks_active")
+    countdown = 0 if terminate else 1
+    result = published("path-12", lambda: look.apply_async(kwargs={"wait": 60}, countdown=countdown))
+    wait_for(lambda: either.has_received(result.id), seconds=60)
+    if terminate:
+        await_total(1, "celery_worker_tasks_active")
+    result.revoke(terminate=terminate)
     [line] = either.lines_of(result.id)
     assert (line["level"], line["state"], line["request_id"]) == ("INFO", "REVOKED", "path-12")
+    await_total(before["REVOKED"] + 1, "celery_tasks_total", **labels, state="REVOKED")
+    # As soon as both processes run tasks, the one that was killed is replaced, and all of its end has been told.
+    wait_for(lambda: len(processes_that_run()) == 2, seconds=60)
+    assert {state: total("celery_tasks_total", **labels, state=state) for state in before} == {
+        "REVOKED": before["REVOKED"] + 1,
+        "FAILURE": before["FAILURE"],
+    }
+    assert either.lines_of(result.id) == [line]
+    await_total(0, "celery_worker_tasks_active")
 
 
 @pytest.mark.parametrize("bad", ["x'; DROP TABLE t", "a" * 129])

@@ -10,6 +10,7 @@ from celery import Celery
 from kombu.transport import virtual
 
 from devstack.process import free_port
+from devstack.rabbitmq import RabbitMQ
 from devstack.redis import Redis
 from reqtrail._queue_depth import QueueDepths, _Broker, _ready_in
 from tests.own_metrics import samples, total
@@ -18,6 +19,11 @@ from tests.worker_hooks import worker_app
 from tests.worker_hooks.conftest import Servers, Worker, await_total
 
 QUEUE = "deep"
+
+
+def freeze(broker: Redis | RabbitMQ) -> None:
+    """Let it keep its connections, and answer nothing."""
+    os.killpg(broker.process.pid, signal.SIGSTOP)
 
 
 def depths() -> list[float]:
@@ -106,18 +112,26 @@ def test_a_broker_that_is_not_there_is_a_connection_error() -> None:
         _Broker(app).ready_messages("celery")
 
 
-def test_while_the_broker_is_gone_no_depth_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Redis(tmp_path_factory.mktemp("redis")) as redis:
+@pytest.mark.parametrize("server", [Redis, RabbitMQ])
+@pytest.mark.parametrize("lose", [lambda broker: broker.stop(), freeze], ids=["stopped", "frozen"])
+def test_while_the_broker_is_gone_no_depth_is_shown(
+    server: type[Redis | RabbitMQ],
+    lose: Callable[[Redis | RabbitMQ], None],
+    redis: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with server(tmp_path_factory.mktemp("broker")) as broker:
         worker = Worker(
             tmp_path_factory.mktemp("worker"),
-            Servers(redis.url, redis.url),
+            Servers(broker.url, redis.results_url),
             "--pool=solo",
             f"--hostname={QUEUE}@there",
             queue=QUEUE,
         )
         try:
             wait_for(lambda: depths() == [0], seconds=60)
-            redis.stop()
+            lose(broker)
             wait_for(lambda: depths() == [], seconds=60)
         finally:
             worker.kill()
+            broker.process.kill()

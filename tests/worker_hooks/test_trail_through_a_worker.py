@@ -1,4 +1,3 @@
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -151,17 +150,6 @@ def test_a_task_whose_process_is_killed_is_one_error_line(prefork: Worker, task:
     assert (line["level"], line["state"], line["error_type"]) == ("ERROR", "FAILURE", error_type)
     assert line["request_id"] == f"request-{error_type}"
     assert [found for found in prefork.errors_about(error_type, after=before) if "exception" in found] == [line]
-
-
-@pytest.mark.parametrize("terminate", [False, True], ids=["before it starts", "while it runs"])
-def test_a_revoked_task_is_one_line(prefork: Worker, terminate: bool) -> None:
-    countdown = 0 if terminate else 1
-    result = published("request-revoked", lambda: worker_app.look.apply_async(kwargs={"wait": 20}, countdown=countdown))
-    while not any(result.id in line["message"] and "received" in line["message"] for line in prefork.lines()):
-        time.sleep(0.02)
-    result.revoke(terminate=terminate)
-    [line] = prefork.lines_of(result.id)
-    assert (line["level"], line["state"], line["request_id"]) == ("INFO", "REVOKED", "request-revoked")
 
 
 def test_a_task_run_in_place_works_for_its_callers_request(prefork: Worker) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 from celery import Celery, chain
 from celery.exceptions import Ignore, Reject
+from sqlalchemy import create_engine, text
 
 import reqtrail
+import reqtrail.sqlalchemy
 
 NOWHERE = "redis://127.0.0.1:1/0"
 # Celery publishes a retry before it stores that there is one: another process that is quicker would have its SUCCESS
@@ -84,7 +86,7 @@ def without_result(self: Any) -> dict[str, Any]:
     return seen(self)
 
 
-@app.task(bind=True, rate_limit="20/s")  # type: ignore[untyped-decorator]
+@app.task(bind=True, rate_limit="1/s")  # type: ignore[untyped-decorator]
 def limited(self: Any) -> dict[str, Any]:
     return seen(self)
 
@@ -143,6 +145,17 @@ def fail() -> None:
 @app.task(throws=(KeyError,))  # type: ignore[untyped-decorator]
 def fail_as_expected() -> None:
     raise KeyError("expected")
+
+
+@app.task  # type: ignore[untyped-decorator]
+def own_statement(port: int) -> str:
+    """What PostgreSQL at this port says that the task runs."""
+    engine = create_engine(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres")
+    reqtrail.sqlalchemy.install(engine, tags=("route", "task"))
+    with engine.connect() as connection:
+        query = connection.scalar(text("SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()"))
+    engine.dispose()
+    return str(query)
 
 
 @app.task(time_limit=1)  # type: ignore[untyped-decorator]
