@@ -5,13 +5,12 @@ from typing import Any
 from weakref import WeakSet
 
 from celery import Celery, signals
-from celery.app.task import Context
 
 from reqtrail import _task_log
 from reqtrail import logging as json_logging
 from reqtrail._enabled import enabled
 from reqtrail._faults import report_fault
-from reqtrail._killed_tasks import KnowRequests, claim_killed
+from reqtrail._killed_tasks import KnowRequests, tell_killed
 from reqtrail._native import DirectSend
 from reqtrail._queue_depth import QueueDepths
 from reqtrail._task_hooks import hooks
@@ -89,13 +88,7 @@ def _real(app: Any) -> Celery:
 
 def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **_: Any) -> None:
     """Tell of a task whose process was killed: its own `task_postrun` never comes, but this in the main process."""
-    try:
-        killed = claim_killed(task_id, exception) if hooks.follows(sender.app) else None
-        if killed is not None:
-            hooks.tell_end(sender, task_id, Context(killed.request_dict), "FAILURE", exception)
-            _task_log.mark_as_logged(exception)
-    except Exception as error:
-        report_fault("celery task failure", error)
+    tell_killed(sender, task_id, exception)
 
 
 def _on_revoked(sender: Any = None, request: Any = None, **_: Any) -> None:
