@@ -1,8 +1,10 @@
 """What an application does with a bare connection, step by step, and what it sees: the same steps on every driver."""
 
 import asyncio
+import inspect
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -15,6 +17,7 @@ STEPS = (
     "back_to_savepoint",
     "begin",
     "cancel",
+    "cancel_task",
     "commit",
     "copy_in",
     "copy_out",
@@ -45,9 +48,14 @@ COUNT = "SELECT count(*) FROM steps"
 ERROR = "SELECT a,\n  b FROM steps -- no such column"
 SCRIPT = "INSERT INTO steps VALUES (7); INSERT INTO steps VALUES (8)"
 CANCEL = "SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)"
+SLEEP = "SELECT pg_sleep(60)"
+ASLEEP = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
 SET = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
 INSERT_RETURNING = "INSERT INTO steps VALUES (3), (4) RETURNING a"
 ONLY_A_COMMENT = "-- nothing to do\n ;"
+
+# A psycopg before 3.1.9 does not cancel the statement of a task, and has its connection go on with the next one.
+PSYCOPG_CANCELS = tuple(map(int, psycopg.__version__.split(".")[:3])) >= (3, 1, 9)
 
 
 class Steps:
@@ -95,9 +103,11 @@ class BlockingSteps(Steps):
     def state(self) -> object:
         return self.connection.info.transaction_status, self.connection.autocommit
 
-    def autocommit(self) -> object:
-        self.connection.autocommit = not self.connection.autocommit
-        return None
+    def set_autocommit(self, value: bool) -> None:
+        self.connection.autocommit = value
+
+    def autocommit(self) -> None:
+        self.set_autocommit(not self.connection.autocommit)
 
     def cancel(self) -> object:
         return self.execute(CANCEL)
@@ -182,7 +192,7 @@ class BlockingSteps(Steps):
 
     def finish(self) -> None:
         self.connection.rollback()
-        self.connection.autocommit = False
+        self.set_autocommit(False)
 
 
 class Psycopg2Steps(BlockingSteps):
@@ -253,16 +263,95 @@ class PsycopgSteps(BlockingSteps):
         return list(self.connection.cursor().stream("SELECT generate_series(1, %s)", [3]))
 
 
+class Loop:
+    """Where that runs which is async; `observer` is a connection of its own."""
+
+    def __init__(self, observer: psycopg.Connection[Any]) -> None:
+        self.observer = observer
+        self.loop = asyncio.new_event_loop()
+
+    def run(self, work: Any) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def run_cancelled(self, sleep: Coroutine[Any, Any, object], pid: int) -> object:
+        """What a task gets that is cancelled while the server's process `pid` sleeps for it."""
+        return self.run(self._cancelled(sleep, pid))
+
+    async def _cancelled(self, sleep: Coroutine[Any, Any, object], pid: int) -> object:
+        task = asyncio.create_task(sleep)
+        while not task.done() and self.observer.execute(ASLEEP, [pid]).fetchone() is None:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return "cancelled"
+
+    def close(self) -> None:
+        self.loop.close()
+
+
+class Awaited:
+    """What is async, to be used like its twin that blocks: whatever is to be awaited is, before it is handed on."""
+
+    def __init__(self, wrapped: Any, loop: Loop) -> None:
+        self.wrapped = wrapped
+        self.loop = loop
+
+    def _handed_on(self, value: Any) -> Any:
+        if inspect.isawaitable(value):
+            value = self.loop.run(value)
+        is_async = hasattr(value, "__aenter__") or hasattr(value, "__aiter__")
+        return Awaited(value, self.loop) if is_async else value
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.wrapped, name)
+        return (lambda *args, **how: self._handed_on(found(*args, **how))) if inspect.isroutine(found) else found
+
+    def __enter__(self) -> Any:
+        return self._handed_on(self.wrapped.__aenter__())
+
+    def __exit__(self, *error: Any) -> Any:
+        return self.loop.run(self.wrapped.__aexit__(*error))
+
+    def __iter__(self) -> Iterator[Any]:
+        async def all_of_them() -> list[Any]:
+            return [each async for each in self.wrapped]
+
+        return iter(self.loop.run(all_of_them()))
+
+
+class AsyncPsycopgSteps(PsycopgSteps):
+    """The steps of psycopg 3 on an AsyncConnection."""
+
+    def __init__(self, bare: Any, loop: Loop) -> None:
+        super().__init__(Awaited(bare, loop))
+        self.bare = bare
+        self.loop = loop
+
+    def set_autocommit(self, value: bool) -> None:
+        self.connection.set_autocommit(value)
+
+    def cancel_task(self) -> object:
+        if not PSYCOPG_CANCELS:
+            return None
+        return self.loop.run_cancelled(self.bare.execute(SLEEP), self.bare.info.backend_pid)
+
+    def finish(self) -> None:
+        self.bare._num_transactions = 0
+        super().finish()
+
+
 class AsyncpgSteps(Steps):
     """The steps of asyncpg, whose transactions are objects."""
 
-    def __init__(self, connection: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: Any, loop: Loop) -> None:
         self.connection = connection
         self.loop = loop
         self.transactions: list[Any] = []
 
     def run(self, work: Any) -> Any:
-        return self.loop.run_until_complete(work)
+        return self.loop.run(work)
 
     def state(self) -> object:
         return self.connection.is_in_transaction(), len(self.transactions)
@@ -289,6 +378,13 @@ class AsyncpgSteps(Steps):
 
     def cancel(self) -> object:
         return self.run(self.connection.fetch(CANCEL))
+
+    def cancel_task(self) -> object:
+        outcome = self.loop.run_cancelled(self.connection.fetch(SLEEP), self.connection.get_server_pid())
+        # asyncpg waits for the end of what it cancelled only before its next statement.
+        with suppress(asyncpg.InFailedSQLTransactionError):
+            self.run(self.connection.execute("SELECT 1"))
+        return outcome
 
     def copy_in(self) -> object:
         return self.run(self.connection.copy_records_to_table("steps", records=[(5,), (6,)]))

@@ -1,6 +1,5 @@
 """The same steps on a bare connection give the same results, the same errors and the same states with the hook."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,15 @@ import reqtrail.psycopg2
 from devstack.postgres import Postgres
 from reqtrail import reset_request_id, set_request_id
 from reqtrail.sql_comment import MODES
-from tests.pyext.database.driver_steps import STEPS, AsyncpgSteps, Psycopg2Steps, PsycopgSteps, Steps
+from tests.pyext.database.driver_steps import (
+    STEPS,
+    AsyncpgSteps,
+    AsyncPsycopgSteps,
+    Loop,
+    Psycopg2Steps,
+    PsycopgSteps,
+    Steps,
+)
 
 TAGS = {"route": "/items/{id}%", "task": lambda: "a */ b"}
 
@@ -32,7 +39,7 @@ class Pair:
     hooked: Steps
 
 
-@pytest.fixture(scope="module", params=["asyncpg", "psycopg", "psycopg2", "psycopg2 with a class"])
+@pytest.fixture(scope="module", params=["asyncpg", "psycopg", "psycopg async", "psycopg2", "psycopg2 with a class"])
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -45,22 +52,24 @@ def pair(request: pytest.FixtureRequest, driver: str, plain_postgres: Postgres) 
         for schema in ("plain", "hooked"):
             setup.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
             setup.execute(f"CREATE SCHEMA {schema} CREATE TABLE steps (a int)")
-    loop = asyncio.new_event_loop()
-    plain, hooked = (_connect(driver, plain_postgres.dsn(), schema, loop, options) for schema in ("plain", "hooked"))
-    yield Pair(request.param, plain, hooked)
+    with plain_postgres.connect() as observer:
+        loop = Loop(observer)
+        dsn = plain_postgres.dsn()
+        plain, hooked = (_connect(driver, dsn, schema, loop, options) for schema in ("plain", "hooked"))
+        yield Pair(request.param, plain, hooked)
     for steps in (plain, hooked):
         closing = steps.connection.close()  # type: ignore[attr-defined]  # each kind has one
         if driver == "asyncpg":
-            loop.run_until_complete(closing)
+            loop.run(closing)
     loop.close()
 
 
-def _connect(driver: str, dsn: str, schema: str, loop: asyncio.AbstractEventLoop, options: dict[str, Any]) -> Steps:
+def _connect(driver: str, dsn: str, schema: str, loop: Loop, options: dict[str, Any]) -> Steps:
     hooked = schema == "hooked"
     search_path: dict[str, Any] = {"options": f"-c search_path={schema}"}
     if driver == "asyncpg":
         connecting = asyncpg.connect(dsn, server_settings={"search_path": schema})
-        connection = loop.run_until_complete(connecting)
+        connection = loop.run(connecting)
         if hooked:
             reqtrail.asyncpg.install(connection, **options)
         return AsyncpgSteps(connection, loop)
@@ -69,6 +78,11 @@ def _connect(driver: str, dsn: str, schema: str, loop: asyncio.AbstractEventLoop
         if hooked:
             reqtrail.psycopg.install(three, **options)
         return PsycopgSteps(three)
+    if driver == "psycopg async":
+        async_three = loop.run(psycopg.AsyncConnection.connect(dsn, **search_path))
+        if hooked:
+            reqtrail.psycopg.install(async_three, **options)
+        return AsyncPsycopgSteps(async_three, loop)
     if driver == "psycopg2 with a class" and hooked:
         factory = reqtrail.psycopg2.connection_class(**options)
         return Psycopg2Steps(psycopg2.connect(dsn, connection_factory=factory, **search_path))
@@ -89,6 +103,7 @@ def outcomes(steps: Steps, names: list[str], *, messages: bool) -> list[object]:
 @example(names=[*STEPS], tagged=True)
 @example(names=[step for name in STEPS for step in (name, "rollback")], tagged=True)
 @example(names=["autocommit", *(step for name in STEPS for step in (name, "count")), "autocommit"], tagged=True)
+@example(names=["begin", "insert", "cancel_task", "count", "rollback", "count"], tagged=True)
 def test_results_and_errors_are_the_same_with_the_hook(pair: Pair, names: list[str], tagged: bool) -> None:
     messages = pair.mode in ("guc", "application_name")
     expected = outcomes(pair.plain, names, messages=messages)
