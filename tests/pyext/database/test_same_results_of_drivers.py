@@ -16,7 +16,6 @@ import reqtrail.psycopg
 import reqtrail.psycopg2
 from devstack.postgres import Postgres
 from reqtrail import reset_request_id, set_request_id
-from reqtrail.sql_comment import MODES
 from tests.pyext.database.driver_steps import (
     STEPS,
     AsyncpgSteps,
@@ -26,8 +25,7 @@ from tests.pyext.database.driver_steps import (
     PsycopgSteps,
     Steps,
 )
-
-TAGS = {"route": "/items/{id}%", "task": lambda: "a */ b"}
+from tests.pyext.database.hook_options import HOOKS, hook_options
 
 
 @dataclass
@@ -44,10 +42,9 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module", params=[*MODES, "guc with tags"])
+@pytest.fixture(scope="module", params=HOOKS)
 def pair(request: pytest.FixtureRequest, driver: str, plain_postgres: Postgres) -> Iterator[Pair]:
-    mode, _, tags = request.param.partition(" with ")
-    options = {"mode": mode, "tags": TAGS if tags else ()}
+    options = hook_options(request.param)
     with plain_postgres.connect() as setup:
         for schema in ("plain", "hooked"):
             setup.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
@@ -98,7 +95,7 @@ def outcomes(steps: Steps, names: list[str], *, messages: bool) -> list[object]:
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(STEPS), max_size=12), tagged=st.booleans())
 @example(names=[*STEPS], tagged=True)
 @example(names=[step for name in STEPS for step in (name, "rollback")], tagged=True)
