@@ -1,9 +1,11 @@
 """Many clients share few connections of a PgBouncer in transaction mode: no id ever reaches another's transaction."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
 
 import pytest
 
@@ -12,15 +14,24 @@ from devstack.postgres import Postgres
 from reqtrail import reset_request_id, set_request_id
 from tests.pyext.database.pgbouncer_clients import CLIENTS, Client, SqlalchemyAsyncpg
 
-EACH_CLIENT = pytest.mark.parametrize(
-    "make",
-    [pytest.param(made, marks=[pytest.mark.newer_drivers] * (made is SqlalchemyAsyncpg)) for made in CLIENTS],
-    ids=[made.__name__ for made in CLIENTS],
-)
+ON_THE_OLDEST = tuple(made for made in CLIENTS if made is not SqlalchemyAsyncpg)
+
+
+def run_of(makes: tuple[type[Client], ...], mode: str, name: str) -> Any:
+    # The oldest SQLAlchemy cannot give each of asyncpg's prepared statements a name of its own, as PgBouncer needs.
+    marks = [pytest.mark.newer_drivers] * (SqlalchemyAsyncpg in makes)
+    return pytest.param(makes, mode, marks=marks, id=name)
+
+
+def runs_of_each(mode: str) -> list[Any]:
+    return [run_of((made,), mode, made.__name__) for made in CLIENTS]
+
+
 CLIENTS_AT_ONCE = 8
-TRANSACTIONS = 400
+TRANSACTIONS = 2000
 SEEN = {
     "guc": "SELECT current_setting('pg_stat_requests.request_id', true)",
+    "both": "SELECT current_setting('pg_stat_requests.request_id', true)",
     "application_name": "SELECT current_setting('application_name')",
 }
 
@@ -86,14 +97,15 @@ def bouncer(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-async def run_all(
-    make: Callable[[int, str], Client], port: int, mode: str
-) -> list[tuple[str | None, list[str | None]]]:
-    """Run the transactions on clients that take turns as they come, and return each one's id and what it saw."""
+async def run_all(makes: tuple[type[Client], ...], port: int, mode: str) -> list[tuple[str | None, list[str | None]]]:
+    """Run the transactions on clients that take turns as they come, and return each one's id and what it saw.
+
+    The clients are of the kinds in `makes`, in turn.
+    """
     due = iter(range(TRANSACTIONS))
     outcomes: list[tuple[str | None, list[str | None]]] = []
 
-    async def one_client() -> None:
+    async def one_client(make: type[Client]) -> None:
         client = make(port, mode)
         await client.open()
         await client.begin()
@@ -109,17 +121,25 @@ async def run_all(
 
     # With a thread for each: those that wait for a connection must not keep out those that have one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(CLIENTS_AT_ONCE))
-    await asyncio.gather(*(one_client() for _ in range(CLIENTS_AT_ONCE)))
+    await asyncio.gather(*map(one_client, islice(cycle(makes), CLIENTS_AT_ONCE)))
     return outcomes
 
 
-@EACH_CLIENT
+@pytest.mark.parametrize(
+    ("makes", "mode"),
+    [
+        *runs_of_each("guc"),
+        run_of(CLIENTS, "guc", "all of them"),
+        run_of(CLIENTS, "both", "all of them, with comments"),
+        run_of(ON_THE_OLDEST, "both", "all that the oldest drivers have, with comments"),
+    ],
+)
 async def test_each_row_is_what_its_own_transaction_did(
-    make: Callable[[int, str], Client], server: Postgres, bouncer: PgBouncer
+    makes: tuple[type[Client], ...], mode: str, server: Postgres, bouncer: PgBouncer
 ) -> None:
     with server.connect() as admin:
         admin.execute("SELECT pg_stat_requests_reset()")
-        outcomes = await run_all(make, bouncer.port, "guc")
+        outcomes = await run_all(makes, bouncer.port, mode)
         backends = admin.execute("SELECT count(DISTINCT pid) FROM pg_stat_activity WHERE datname = 'postgres'")
         assert backends.fetchone() == (3 + 1,)
         found = admin.execute("SELECT request_id, transactions, rollbacks, statements, errors FROM pg_stat_requests")
@@ -127,9 +147,9 @@ async def test_each_row_is_what_its_own_transaction_did(
         assert {*found} == {Transaction(n).row for n in range(TRANSACTIONS) if Transaction(n).request_id}
 
 
-@EACH_CLIENT
+@pytest.mark.parametrize(("makes", "mode"), runs_of_each("application_name"))
 async def test_an_application_name_ends_with_the_transaction(
-    make: Callable[[int, str], Client], bouncer: PgBouncer
+    makes: tuple[type[Client], ...], mode: str, bouncer: PgBouncer
 ) -> None:
-    outcomes = await run_all(make, bouncer.port, "application_name")
+    outcomes = await run_all(makes, bouncer.port, mode)
     assert [outcome for outcome in outcomes if {*outcome[1]} != {outcome[0]}] == []
