@@ -77,7 +77,6 @@ def of_sqlalchemy(driver: str) -> Callable[[str], AbstractAsyncContextManager[Tr
     return transactions
 
 
-@pytest.mark.newer_drivers
 @pytest.mark.parametrize(
     "pool",
     [of_asyncpg, of_psycopg, of_sqlalchemy("asyncpg"), of_sqlalchemy("psycopg")],

@@ -48,7 +48,6 @@ async def one_request(client: httpx.AsyncClient, number: int) -> None:
         assert (await client.get("/seen", headers=headers)).json() == f"request-{number}"
 
 
-@pytest.mark.newer_drivers
 async def test_each_session_has_its_own_id_and_nothing_is_left(url: str, plain_postgres: Postgres) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         due = iter(range(REQUESTS))
