@@ -25,9 +25,10 @@ struct Call {
   PyObject* iterator;  // of the application's awaitable
   PyObject* token;     // of the context variable
   PyObject* trace_token;
-  PyObject* root_path;  // as the server gave it: a mount lengthens the one in the scope
-  Call* next;           // in the list of those that are recorded and have not ended
-  Call** link_to_this;  // nullptr: not in the list
+  PyObject* traceparent;  // that of the request, or nullptr
+  PyObject* root_path;    // as the server gave it: a mount lengthens the one in the scope
+  Call* next;             // in the list of those that are recorded and have not ended
+  Call** link_to_this;    // nullptr: not in the list
   Stage stage;
 };
 
@@ -75,6 +76,7 @@ void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
       !SetRequestHeader(self->scope, self->exchange->header, taken.other_headers)) {
     ReportFault("request header");
   }
+  self->traceparent = Py_XNewRef(taken.traceparent);
   PyObject* traceparent = TraceparentFor(taken);  // before there is an id: it is quick to look into an empty context
   self->token = PyContextVar_Set(RequestIdVar(), taken.text);
   if (self->token == nullptr) ReportFault("context variable");
@@ -116,7 +118,11 @@ void OpenExchange(Call* self) noexcept {
   if (self->exchange == nullptr) {
     ReportFault("request id");
   } else {
-    if (!is_inner) Announce(self, state, taken);
+    if (is_inner) {
+      self->traceparent = CurrentTraceparent();
+    } else {
+      Announce(self, state, taken);
+    }
     if (middleware->recorder != nullptr) StartRecording(self, taken.rejected);
   }
   taken.Clear();
@@ -134,6 +140,39 @@ void ResetContext(Call* self) noexcept {
   ResetVariable(TraceparentVar(), &self->trace_token);
 }
 
+// While it lives, the context has the id and the traceparent of the request that ends. It may have others: those that
+// the application has set, and those of whatever runs while the request is dropped, or takes its last step.
+class OwnContext {
+ public:
+  explicit OwnContext(const Call* call) noexcept : exchange_(call->exchange), found_id_(CurrentRequestId()) {
+    if (found_id_ == exchange_->id) return;
+    exchange_->found_id = found_id_;
+    token_ = PyContextVar_Set(RequestIdVar(), exchange_->id);
+    trace_token_ = PyContextVar_Set(TraceparentVar(), call->traceparent == nullptr ? Py_None : call->traceparent);
+    if (token_ == nullptr || trace_token_ == nullptr) ReportFault("context variable");
+  }
+  ~OwnContext() {
+    ResetVariable(TraceparentVar(), &trace_token_);
+    ResetVariable(RequestIdVar(), &token_);
+    exchange_->found_id = nullptr;
+    Py_XDECREF(found_id_);
+  }
+  OwnContext(const OwnContext&) = delete;
+  OwnContext& operator=(const OwnContext&) = delete;
+
+ private:
+  Exchange* exchange_;
+  PyObject* found_id_;
+  PyObject* token_ = nullptr;
+  PyObject* trace_token_ = nullptr;
+};
+
+void Record(Call* self, PyObject* raised) noexcept {
+  const OwnContext context(self);
+  RecordRequest(self->middleware->recorder, self->exchange, {.scope = self->scope, .root_path = self->root_path},
+                raised);
+}
+
 // After the last step. Keeps the current Python error, if any: it is what the application raised.
 void Finish(Call* self) noexcept {
   self->stage = Stage::kFinished;
@@ -143,8 +182,7 @@ void Finish(Call* self) noexcept {
   } else if (self->exchange != nullptr) {
     HeldError raised;
     if (self->middleware->recorder != nullptr) {
-      const Routed routed{.scope = self->scope, .root_path = self->root_path};
-      RecordRequest(self->middleware->recorder, self->exchange, routed, raised.exception());
+      Record(self, raised.exception());
       RemoveFromRunning(self);
     }
     ResetContext(self);
@@ -154,6 +192,7 @@ void Finish(Call* self) noexcept {
   Py_CLEAR(self->scope);
   Py_CLEAR(self->receive);
   Py_CLEAR(self->send);
+  Py_CLEAR(self->traceparent);
   Py_CLEAR(self->root_path);
 }
 
@@ -323,6 +362,7 @@ int Clear(PyObject* object) {
   Py_CLEAR(self->send);
   Py_CLEAR(self->token);
   Py_CLEAR(self->trace_token);
+  Py_CLEAR(self->traceparent);
   Py_CLEAR(self->root_path);
   return 0;
 }
@@ -352,6 +392,7 @@ PyObject* MakeCall(Middleware* middleware, PyObject* scope, PyObject* receive, P
   self->iterator = nullptr;
   self->token = nullptr;
   self->trace_token = nullptr;
+  self->traceparent = nullptr;
   self->root_path = nullptr;
   self->link_to_this = nullptr;
   self->stage = Stage::kCreated;

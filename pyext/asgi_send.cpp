@@ -131,6 +131,7 @@ Exchange* MakeExchange(Middleware* middleware, PyObject* send, PyObject* id, PyO
   self->middleware = middleware;
   self->send = Py_NewRef(send);
   self->id = id;
+  self->found_id = nullptr;
   self->header = header;
   self->error_type = nullptr;
   self->handled_error = nullptr;

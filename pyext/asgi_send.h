@@ -16,11 +16,12 @@ namespace reqtrail {
 struct Exchange {
   PyObject_HEAD vectorcallfunc vectorcall;
   Middleware* middleware;
-  PyObject* send;         ///< the server's
-  PyObject* id;           ///< str
-  PyObject* header;       ///< tuple: the header's name and the id, as bytes
-  PyObject* error_type;   ///< the class of the exception that was being handled when a 5xx began, or nullptr
-  void* handled_error;    ///< that exception's address, only to be compared: it may be dead
+  PyObject* send;        ///< the server's
+  PyObject* id;          ///< str
+  PyObject* found_id;    ///< str: what the context has in place of `id` while the end is recorded; borrowed, or nullptr
+  PyObject* header;      ///< tuple: the header's name and the id, as bytes
+  PyObject* error_type;  ///< the class of the exception that was being handled when a 5xx began, or nullptr
+  void* handled_error;   ///< that exception's address, only to be compared: it may be dead
   std::int64_t began_ns;  ///< monotonic; 0 without a recorder
   std::int64_t ended_ns;  ///< monotonic: when the last body message was sent; 0 before
   int status;             ///< of the response; 0 until it starts

@@ -55,9 +55,10 @@ void LogAccess(Recorder* self, PyObject* endpoint, const Ending& ending) noexcep
 }
 
 // Logs an unhandled exception and counts it. False: it is no error of the server.
-bool TakeError(Recorder* self, PyObject* error, PyObject* endpoint, const Ending& ending) {
-  PyObject* type =
-      PyObject_CallFunction(self->on_error, "OOsid", error, endpoint, ending.method, ending.status, ending.seconds);
+bool TakeError(Recorder* self, const Exchange* exchange, PyObject* error, PyObject* endpoint, const Ending& ending) {
+  PyObject* found_id = exchange->found_id == nullptr ? Py_None : exchange->found_id;
+  PyObject* type = PyObject_CallFunction(self->on_error, "OOsidO", error, endpoint, ending.method, ending.status,
+                                         ending.seconds, found_id);
   if (type == nullptr) {
     ReportFault("error line");
     return true;
@@ -93,7 +94,7 @@ void RecordRaised(Recorder* self, const Exchange* exchange, const Routed& routed
     ReportFault("route template");
     return;
   }
-  if (!TakeError(self, error, endpoint, ending)) ending.status = kClientClosedRequest;
+  if (!TakeError(self, exchange, error, endpoint, ending)) ending.status = kClientClosedRequest;
   if (exchange->is_recorded) {
     bool excluded = false;
     if (!self->routes.RecordUnder(endpoint, ending, &excluded)) ReportFault("request metrics");
@@ -142,7 +143,7 @@ void RecordWebSocket(Recorder* self, const Exchange* exchange, const Routed& rou
     ReportFault("route template");
     return;
   }
-  (void)TakeError(self, error, endpoint, ending);
+  (void)TakeError(self, exchange, error, endpoint, ending);
   Py_DECREF(endpoint);
 }
 

@@ -22,7 +22,8 @@ struct RecorderOptions {
   PyObject* route_template;  ///< (scope, root_path: str | None) -> str
   PyObject* is_excluded;     ///< (template: str) -> bool, or None: a route without metrics and access lines
   PyObject* is_skipped;      ///< (path: str) -> bool, or None: the same by raw path
-  PyObject* on_error;  ///< (exception, endpoint, method, status_code, seconds) -> error type: str, or None: no error
+  /// (exception, endpoint, method, status_code, seconds, found_id: str | None) -> error type: str, or None: no error
+  PyObject* on_error;
   AccessLogOptions access;
 };
 

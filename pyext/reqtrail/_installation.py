@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from reqtrail._native import Recorder
 
 
-async def unhandled_error_response(_request: Request, _error: Exception) -> Response:
+async def unhandled_error_response(request: Request, _error: Exception) -> Response:
     """Answer an exception that nobody handled."""
-    return JSONResponse({"detail": "Internal server error", "request_id": get_request_id()}, status_code=500)
+    id_ = getattr(request.state, "request_id", None)  # what fails may have set another in its context
+    body = {"detail": "Internal server error", "request_id": id_ if isinstance(id_, str) else get_request_id()}
+    return JSONResponse(body, status_code=500)
 
 
 async def _metrics_response(request: Request) -> Response:

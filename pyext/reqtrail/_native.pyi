@@ -299,7 +299,7 @@ def make_recorder(
     route_template: Callable[[_Scope, str | None], str],
     is_excluded: Callable[[str], object] | None,
     is_skipped: Callable[[str], object] | None,
-    on_error: Callable[[Exception, str, str, int, float], str | None],
+    on_error: Callable[[Exception, str, str, int, float, str | None], str | None],
     access_logger: Logger,
     access_attributes: dict[str, object],
     on_access: Callable[[str, str, int, float], None],

@@ -23,15 +23,18 @@ def log_access(method: str, endpoint: str, status_code: int, seconds: float) -> 
 access_lines = LineKind(access_logger, log_access, "%s %s %d")
 
 
-def log_error(error: Exception, endpoint: str, method: str, status_code: int, seconds: float) -> str | None:
+def log_error(
+    error: Exception, endpoint: str, method: str, status_code: int, seconds: float, found_id: str | None
+) -> str | None:
     """Write the error line of an unhandled exception and return the type under which it is counted.
 
-    None, and no line, when the exception only says that the client went away.
+    None, and no line, when the exception only says that the client went away. `found_id` is the id that the request
+    has left in the context, where that is another than its own.
     """
     if _is_disconnect(error):
         return None
     error_type = type(error).__name__
-    if _is_captured(error):
+    if _is_captured(error, found_id):
         _put(error, _MARK, True)
     elif _error_logger.isEnabledFor(logging.ERROR):
         _error_logger.error(
@@ -59,12 +62,12 @@ def mark_captured(error: BaseException) -> None:
     _put(error, _CAPTURED, get_request_id())
 
 
-def _is_captured(error: BaseException) -> bool:
+def _is_captured(error: BaseException, found_id: str | None) -> bool:
     try:
         by = error.__dict__.get(_CAPTURED)
     except Exception:
         return False
-    return by is not None and by == get_request_id()  # another request may raise the same instance
+    return by is not None and by in (get_request_id(), found_id)  # another request may raise the same instance
 
 
 def _is_disconnect(error: Exception) -> bool:
