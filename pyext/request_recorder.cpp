@@ -14,6 +14,7 @@ namespace reqtrail {
 struct Recorder {
   PyObject_HEAD PyObject* segment;  // keeps the memory of the metrics mapped
   PyObject* is_skipped;             // or nullptr
+  PyObject* is_cancellation;
   PyObject* on_error;
   int first_error_status;
   HttpMetrics metrics;
@@ -117,15 +118,20 @@ void RecordAnswered(Recorder* self, const Exchange* exchange, const Routed& rout
   Py_DECREF(endpoint);
 }
 
+// Whether an exception only says that nobody waits for the request any more.
+bool IsCancellation(const Recorder* self, PyObject* error) noexcept {
+  return error != nullptr && PyErr_GivenExceptionMatches(error, PyExc_Exception) == 0 &&
+         Asks(self->is_cancellation, error, "cancellation");
+}
+
 void RecordHttp(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error) {
-  const bool raised = error != nullptr && PyErr_GivenExceptionMatches(error, PyExc_Exception) != 0;
-  const bool cancelled = error != nullptr && !raised;  // CancelledError, GeneratorExit
+  const bool cancelled = IsCancellation(self, error);
   const std::int64_t ended_ns = exchange->ended_ns != 0 ? exchange->ended_ns : MonotonicNs();
   const Ending ending{.method = MethodOf(routed.scope),
                       .status = StatusOf(exchange, cancelled),
                       .seconds = SecondsSince(exchange->began_ns, ended_ns),
                       .request_id = TextView(exchange->id)};
-  if (raised) {
+  if (error != nullptr && !cancelled) {
     RecordRaised(self, exchange, routed, error, ending);
   } else {
     RecordAnswered(self, exchange, routed, ending);
@@ -133,7 +139,7 @@ void RecordHttp(Recorder* self, const Exchange* exchange, const Routed& routed, 
 }
 
 void RecordWebSocket(Recorder* self, const Exchange* exchange, const Routed& routed, PyObject* error) {
-  if (error == nullptr || PyErr_GivenExceptionMatches(error, PyExc_Exception) == 0) return;
+  if (error == nullptr || IsCancellation(self, error)) return;
   const Ending ending{.method = kWebSocket,
                       .status = exchange->accepted ? kWebSocketInternalError : kInternalServerError,
                       .seconds = SecondsSince(exchange->began_ns, MonotonicNs()),
@@ -152,6 +158,7 @@ int Traverse(PyObject* object, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(object));
   Py_VISIT(self->segment);
   Py_VISIT(self->is_skipped);
+  Py_VISIT(self->is_cancellation);
   Py_VISIT(self->on_error);
   if (const int stop = self->access_log.Traverse(visit, arg); stop != 0) return stop;
   return self->routes.Traverse(visit, arg);
@@ -170,6 +177,7 @@ void Dealloc(PyObject* object) {
   self->access_log.~AccessLog();
   Py_CLEAR(self->segment);
   Py_CLEAR(self->is_skipped);
+  Py_CLEAR(self->is_cancellation);
   Py_CLEAR(self->on_error);
   type->tp_free(object);
   Py_DECREF(type);
@@ -234,6 +242,7 @@ PyObject* MakeRecorder(PyObject* segment_object, Segment& segment, const Recorde
   self->segment = Py_NewRef(segment_object);
   self->first_error_status = options.count_4xx ? kClientError : kInternalServerError;
   self->is_skipped = options.is_skipped == Py_None ? nullptr : Py_NewRef(options.is_skipped);
+  self->is_cancellation = Py_NewRef(options.is_cancellation);
   self->on_error = Py_NewRef(options.on_error);
   return reinterpret_cast<PyObject*>(self);
 }

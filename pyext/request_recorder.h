@@ -18,10 +18,11 @@ struct Recorder;
 /// What the recorder is made of. Borrowed; MakeRecorder takes references of its own.
 struct RecorderOptions {
   HttpMetricsOptions metrics;
-  bool count_4xx;            ///< whether statuses from 400 on are counted as errors, not only from 500 on
-  PyObject* route_template;  ///< (scope, root_path: str | None) -> str
-  PyObject* is_excluded;     ///< (template: str) -> bool, or None: a route without metrics and access lines
-  PyObject* is_skipped;      ///< (path: str) -> bool, or None: the same by raw path
+  bool count_4xx;             ///< whether statuses from 400 on are counted as errors, not only from 500 on
+  PyObject* route_template;   ///< (scope, root_path: str | None) -> str
+  PyObject* is_excluded;      ///< (template: str) -> bool, or None: a route without metrics and access lines
+  PyObject* is_skipped;       ///< (path: str) -> bool, or None: the same by raw path
+  PyObject* is_cancellation;  ///< (exception) -> bool: asked where it is no Exception
   /// (exception, endpoint, method, status_code, seconds, found_id: str | None) -> error type: str, or None: no error
   PyObject* on_error;
   AccessLogOptions access;

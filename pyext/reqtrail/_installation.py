@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from reqtrail import metrics
 from reqtrail._http_options import IdOptions, RecordOptions
 from reqtrail._native import CorrelationIDMiddleware, make_recorder
-from reqtrail._request_log import access_lines, access_logger, log_access, log_error
+from reqtrail._request_log import access_lines, access_logger, is_cancellation, log_access, log_error
 from reqtrail._route_template import RouteTemplates
 from reqtrail.context import get_request_id
 
@@ -40,6 +40,7 @@ def recorder_of(app: Starlette, segment: metrics.Segment, options: RecordOptions
         segment,
         **options._asdict(),
         route_template=RouteTemplates(app.router).of,
+        is_cancellation=is_cancellation,
         on_error=log_error,
         access_logger=access_logger,
         access_attributes=access_lines.attributes(),

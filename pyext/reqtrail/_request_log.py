@@ -11,6 +11,10 @@ _error_logger = logging.getLogger("reqtrail.error")
 _SERVER_LOGGERS = ("uvicorn.error", "gunicorn.error", "hypercorn.error")
 _MARK = "_reqtrail_logged"
 _CAPTURED = "_reqtrail_captured"
+# By module and name: what is not imported yet has not been raised either.
+_DISCONNECT = (("starlette.requests", "ClientDisconnect"),)
+_CANCELLATIONS = (("builtins", "GeneratorExit"), ("asyncio", "CancelledError"), ("trio", "Cancelled"))
+_GROUPS = (("builtins", "BaseExceptionGroup"), ("exceptiongroup", "BaseExceptionGroup"))  # the latter in Python 3.10
 
 
 def log_access(method: str, endpoint: str, status_code: int, seconds: float) -> None:
@@ -24,14 +28,14 @@ access_lines = LineKind(access_logger, log_access, "%s %s %d")
 
 
 def log_error(
-    error: Exception, endpoint: str, method: str, status_code: int, seconds: float, found_id: str | None
+    error: BaseException, endpoint: str, method: str, status_code: int, seconds: float, found_id: str | None
 ) -> str | None:
     """Write the error line of an unhandled exception and return the type under which it is counted.
 
     None, and no line, when the exception only says that the client went away. `found_id` is the id that the request
     has left in the context, where that is another than its own.
     """
-    if _is_disconnect(error):
+    if _is_one_of(_DISCONNECT, error):
         return None
     error_type = type(error).__name__
     if _is_captured(error, found_id):
@@ -70,10 +74,16 @@ def _is_captured(error: BaseException, found_id: str | None) -> bool:
     return by is not None and by in (get_request_id(), found_id)  # another request may raise the same instance
 
 
-def _is_disconnect(error: Exception) -> bool:
-    requests = sys.modules.get("starlette.requests")
-    disconnect = getattr(requests, "ClientDisconnect", None)
-    return isinstance(disconnect, type) and isinstance(error, disconnect)
+def is_cancellation(error: BaseException) -> bool:
+    """Return whether an exception only says that nobody waits any more: a cancellation, or a group of nothing else."""
+    if _is_one_of(_GROUPS, error):
+        return all(map(is_cancellation, error.exceptions))  # type: ignore[attr-defined]  # Python 3.10 knows no groups
+    return _is_one_of(_CANCELLATIONS, error)
+
+
+def _is_one_of(classes: tuple[tuple[str, str], ...], error: BaseException) -> bool:
+    found = (getattr(sys.modules.get(module), name, None) for module, name in classes)
+    return any(isinstance(class_, type) and isinstance(error, class_) for class_ in found)
 
 
 def error_message(error: BaseException) -> str:

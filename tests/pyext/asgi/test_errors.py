@@ -1,8 +1,12 @@
 """What an exception leaves behind: an answer, one line, one count, and the exception itself for the server."""
 
 import asyncio
+import builtins
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -18,7 +22,7 @@ from starlette.testclient import TestClient
 import reqtrail
 from reqtrail import _faults
 from tests.pyext.asgi.conftest import Samples
-from tests.pyext.asgi.driver import call
+from tests.pyext.asgi.driver import Client, call, http_scope
 
 GIVEN = {"X-Request-ID": "failed-request"}
 
@@ -36,6 +40,28 @@ class _UnprintableError(Exception):
 
     def __setattr__(self, name: str, value: object) -> None:
         raise RuntimeError("immutable")
+
+
+class _NoExceptionError(BaseException):
+    pass
+
+
+_BASE_GROUP: Any = getattr(builtins, "BaseExceptionGroup", None) or import_module("exceptiongroup").BaseExceptionGroup
+_NO_EXCEPTIONS = [
+    SystemExit(1),
+    KeyboardInterrupt(),
+    _NoExceptionError(),
+    _BASE_GROUP("an error beside a cancellation", [ValueError(), asyncio.CancelledError()]),
+]
+_CANCELLATIONS = [
+    asyncio.CancelledError(),
+    GeneratorExit(),
+    _BASE_GROUP("two levels", [GeneratorExit(), _BASE_GROUP("the inner one", [asyncio.CancelledError()])]),
+]
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__name__
 
 
 @pytest.fixture
@@ -218,11 +244,50 @@ async def _raise_ours() -> None:
     raise OurError
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
+def _raise_in(app: FastAPI, error: BaseException, scope: Any) -> None:
+    """A request in which this is raised, step by step: it may be one that ends an event loop."""
+    _fail_with(app, scope["path"], error)
+
+    @app.websocket(scope["path"])
+    async def socket(socket: WebSocket) -> None:
+        raise error
+
+    client = Client()
+    with pytest.raises(type(error)) as raised:
+        app(scope, client.receive, client.send).send(None)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("error", _NO_EXCEPTIONS, ids=_name)
+def test_an_error_that_is_no_exception_is_an_error_all_the_same(
+    app: FastAPI, samples: Samples, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    path, name = f"/no-exception/{_name(error)}", type(error).__name__
+    _raise_in(app, error, http_scope(path=path, query_string=b""))
+    (record,) = _errors(caplog)
+    assert (record.name, record.error_type, record.status_code) == ("reqtrail.error", name, 500)
+    assert "raise error" in (record.exc_text or "")
+    assert _counts(samples, path) == {("500", name): 1}
+    assert _statuses(samples, path) == {"500": 1}
+    assert not _server_says(caplog, error)
+
+
+@pytest.mark.parametrize(("error", "lines"), [(e, 1) for e in _NO_EXCEPTIONS] + [(e, 0) for e in _CANCELLATIONS])
+def test_a_websocket_ends_in_an_error_or_is_cancelled(
+    app: FastAPI, samples: Samples, caplog: pytest.LogCaptureFixture, error: BaseException, lines: int
+) -> None:
+    path = f"/ws/no-exception/{_name(error)}/{lines}"
+    scope = http_scope(path=path, query_string=b"", subprotocols=[]) | {"type": "websocket"}
+    _raise_in(app, error, scope)
+    assert [record.method for record in _errors(caplog)] == ["WEBSOCKET"] * lines
+    assert list(_counts(samples, path)) == [("500", type(error).__name__)] * lines
+
+
+@pytest.mark.parametrize("error", _CANCELLATIONS, ids=_name)
 def test_a_cancelled_request_is_a_499_and_no_error(
     app: FastAPI, samples: Samples, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    path = f"/cancelled/{type(error).__name__}"
+    path = f"/cancelled/{_name(error)}"
     _fail_with(app, path, error)
 
     with pytest.raises(type(error)):
@@ -230,6 +295,18 @@ def test_a_cancelled_request_is_a_499_and_no_error(
     assert _errors(caplog) == []
     assert _counts(samples, path) == {}
     assert _statuses(samples, path) == {"499": 1}
+
+
+def test_a_cancellation_of_trio_is_a_499_and_no_error(
+    app: FastAPI, samples: Samples, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cancelled(BaseException):
+        pass
+
+    monkeypatch.setitem(sys.modules, "trio", SimpleNamespace(Cancelled=Cancelled))
+    _raise_in(app, _BASE_GROUP("", [Cancelled()]), http_scope(path="/cancelled/trio", query_string=b""))
+    assert _errors(caplog) == []
+    assert _statuses(samples, "/cancelled/trio") == {"499": 1}
 
 
 def test_a_client_that_went_away_is_a_499_and_no_error(
