@@ -7,7 +7,18 @@ from reqtrail._native import __version__, uuid7
 from reqtrail.context import get_request_id, get_traceparent, reset_request_id, set_request_id
 
 if TYPE_CHECKING:
-    from reqtrail import asgi, celery, logging, metrics, sqlalchemy
+    from reqtrail import (
+        asgi,
+        asyncpg,
+        celery,
+        logging,
+        metrics,
+        psycopg,
+        psycopg2,
+        sql_comment,
+        sql_tags,
+        sqlalchemy,
+    )
     from reqtrail._captured_errors import capture_exception
     from reqtrail.asgi import CorrelationIDMiddleware, install, uninstall
 
@@ -15,6 +26,7 @@ __all__ = [
     "CorrelationIDMiddleware",
     "__version__",
     "asgi",
+    "asyncpg",
     "capture_exception",
     "celery",
     "get_request_id",
@@ -22,15 +34,32 @@ __all__ = [
     "install",
     "logging",
     "metrics",
+    "psycopg",
+    "psycopg2",
     "reset_request_id",
     "set_request_id",
+    "sql_comment",
+    "sql_tags",
     "sqlalchemy",
     "uninstall",
     "uuid7",
 ]
 
 # On first use, so that a worker does not import Starlette, nor an API without tasks Celery.
-_SUBMODULES = frozenset({"asgi", "celery", "logging", "metrics", "sqlalchemy"})
+_SUBMODULES = frozenset(
+    {
+        "asgi",
+        "asyncpg",
+        "celery",
+        "logging",
+        "metrics",
+        "psycopg",
+        "psycopg2",
+        "sql_comment",
+        "sql_tags",
+        "sqlalchemy",
+    }
+)
 _FROM_MODULE = {
     "CorrelationIDMiddleware": "asgi",
     "capture_exception": "_captured_errors",

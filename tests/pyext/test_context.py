@@ -51,6 +51,28 @@ def test_importing_reqtrail_imports_nothing_that_it_instruments() -> None:
     assert printed.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "asgi.install",
+        "asyncpg.install",
+        "celery.install",
+        "logging.setup",
+        "metrics.open_segment",
+        "psycopg.install",
+        "psycopg2.install",
+        "sql_comment.MODES",
+        "sql_tags.RouteMiddleware",
+        "sqlalchemy.install",
+    ],
+)
+def test_after_importing_reqtrail_alone_every_part_can_be_written_as_the_documents_write_it(name: str) -> None:
+    part = name.partition(".")[0]
+    program = f"import reqtrail; print({part!r} in dir(reqtrail)); reqtrail.{name}"
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd="/")
+    assert printed.stdout.strip() == "True"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         reqtrail.nonsense  # noqa: B018 - reading it is the test
