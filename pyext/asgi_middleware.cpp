@@ -42,12 +42,17 @@ bool IsRequest(PyObject* scope) noexcept {
   return IsName(type, Names().http) || IsName(type, Names().websocket);
 }
 
+PyObject* CallApplication(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
+  return PyObject_Vectorcall(AsMiddleware(callable)->app, args, static_cast<std::size_t>(PyVectorcall_NARGS(nargsf)),
+                             kwnames);
+}
+
 PyObject* CallMiddleware(PyObject* callable, PyObject* const* args, std::size_t nargsf, PyObject* kwnames) {
   Middleware* self = AsMiddleware(callable);
   PyObject* by_name[3];
   PyObject* const* bound = BindArguments(args, PyVectorcall_NARGS(nargsf), kwnames, by_name);
   if (bound == nullptr || !IsRequest(bound[0])) {
-    return PyObject_Vectorcall(self->app, args, static_cast<std::size_t>(PyVectorcall_NARGS(nargsf)), kwnames);
+    return CallApplication(callable, args, nargsf, kwnames);
   }
   return MakeCall(self, bound[0], bound[1], bound[2]);
 }
@@ -69,7 +74,7 @@ PyObject* New(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   if (!options.Parse(args, kwargs)) return nullptr;
   Middleware* self = AsMiddleware(type->tp_alloc(type, 0));
   if (self == nullptr) return nullptr;
-  self->vectorcall = CallMiddleware;
+  self->vectorcall = options.is_enabled ? CallMiddleware : CallApplication;
   self->app = Py_NewRef(options.app);
   self->policy = {.header_name = Py_NewRef(options.header_name),
                   .generator = Py_XNewRef(options.generator),
@@ -124,7 +129,8 @@ void Dealloc(PyObject* object) {
 
 constexpr const char kDoc[] =
     "CorrelationIDMiddleware(app, header_name=\"X-Request-ID\", *, update_request_header=True, generator=None,\n"
-    "                        validator=None, transformer=None, trust_incoming=True, expose_cors=False, logger=None)\n"
+    "                        validator=None, transformer=None, trust_incoming=True, expose_cors=False, logger=None,\n"
+    "                        enabled=None)\n"
     "--\n\n"
     "Gives every HTTP request and WebSocket of the ASGI application `app` a request id: the one in the request header\n"
     "`header_name`, if it is there once and is a request id; else the trace id of its traceparent; else a new one. It\n"
@@ -137,6 +143,7 @@ constexpr const char kDoc[] =
     "trust_incoming: whether to take an id from the request at all: a bool, or a callable (scope) -> bool.\n"
     "expose_cors: let scripts of other origins read the response header (Access-Control-Expose-Headers).\n"
     "logger: what request.state.logger logs with: a logging.Logger or its name; None is \"reqtrail.request\".\n"
+    "enabled: False passes every call on to `app`, and does nothing else; None is what REQTRAIL_ENABLED says now.\n"
     "Raises TypeError or ValueError for an argument that is none of this.";
 
 }  // namespace

@@ -9,7 +9,7 @@ namespace reqtrail {
 /// The callable that wraps an ASGI application: reqtrail.CorrelationIDMiddleware. It is immutable after its
 /// constructor, except for `dict`, which only exists so that servers recognise an ASGI 3 application (see
 /// asgi_middleware.cpp). A call with an http or websocket scope makes a Call (asgi_call.h); any other goes straight
-/// through to `app`.
+/// through to `app`, and every one does when it is switched off.
 struct Middleware {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* dict;

@@ -56,6 +56,17 @@ bool CheckBool(PyObject* option, const char* name) {
   return false;
 }
 
+// Whether `option` says so; None leaves it to REQTRAIL_ENABLED. Negative with an error set.
+int IsEnabled(PyObject* option) {
+  if (option != Py_None) return CheckBool(option, "enabled") ? static_cast<int>(option == Py_True) : -1;
+  PyObject* module = PyImport_ImportModule("reqtrail._enabled");
+  PyObject* says = module == nullptr ? nullptr : PyObject_CallMethod(module, "enabled", nullptr);
+  const int is_enabled = says == nullptr ? -1 : PyObject_IsTrue(says);
+  Py_XDECREF(says);
+  Py_XDECREF(module);
+  return is_enabled;
+}
+
 bool CheckTrust(PyObject* option) {
   if (PyBool_Check(option) || (PyCallable_Check(option) != 0 && !IsAsync(option))) return true;
   PyErr_Format(PyExc_TypeError,
@@ -96,16 +107,17 @@ MiddlewareOptions::~MiddlewareOptions() {
 
 bool MiddlewareOptions::Parse(PyObject* args, PyObject* kwargs) {
   static const char* keywords[] = {"app",         "header_name",    "update_request_header", "generator", "validator",
-                                   "transformer", "trust_incoming", "expose_cors",           "logger",    "_recorder",
-                                   nullptr};
+                                   "transformer", "trust_incoming", "expose_cors",           "logger",    "enabled",
+                                   "_recorder",   nullptr};
   const char* name = "X-Request-ID";
   PyObject* update = Py_True;
   PyObject* expose = Py_False;
   PyObject* logger_option = Py_None;
+  PyObject* enabled = Py_None;
   generator = validator = transformer = recorder = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s$OOOOOOOO:CorrelationIDMiddleware", const_cast<char**>(keywords),
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s$OOOOOOOOO:CorrelationIDMiddleware", const_cast<char**>(keywords),
                                    &app, &name, &update, &generator, &validator, &transformer, &trust_incoming, &expose,
-                                   &logger_option, &recorder)) {
+                                   &logger_option, &enabled, &recorder)) {
     return false;
   }
   if (PyCallable_Check(app) == 0) {
@@ -124,6 +136,9 @@ bool MiddlewareOptions::Parse(PyObject* args, PyObject* kwargs) {
       !CheckCallable(&transformer, "transformer", "(id: str) -> str") || !CheckTrust(trust_incoming)) {
     return false;
   }
+  const int says = IsEnabled(enabled);
+  if (says < 0) return false;
+  is_enabled = says != 0;
   update_request_header = update == Py_True;
   header_name = HeaderNameBytes(name);
   if (header_name == nullptr) return false;

@@ -7,6 +7,7 @@ namespace reqtrail {
 /// The arguments of CorrelationIDMiddleware, checked. Borrowed but for those that are said to be new; nullptr for None.
 struct MiddlewareOptions {
   PyObject* app = nullptr;
+  bool is_enabled = true;
   PyObject* header_name = nullptr;  ///< new: bytes, lower case
   bool update_request_header = true;
   PyObject* generator = nullptr;

@@ -83,7 +83,9 @@ class Installation:
         if not self._installed:
             return self._build_inner()  # somebody wrapped this wrapper: it stays, and does nothing
         self._add_metrics_route()
-        return CorrelationIDMiddleware(self._build_with_error_handler(), **self._ids, _recorder=self._recorder)
+        application = self._build_with_error_handler()
+        # `install` has asked the environment.
+        return CorrelationIDMiddleware(application, **self._ids, enabled=True, _recorder=self._recorder)
 
     def _build_with_error_handler(self) -> ASGIApp:
         handlers = self._app.exception_handlers

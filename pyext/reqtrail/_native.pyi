@@ -284,6 +284,7 @@ class CorrelationIDMiddleware:
         trust_incoming: bool | Callable[[_Scope], object] = True,
         expose_cors: bool = False,
         logger: Logger | str | None = None,
+        enabled: bool | None = None,
         _recorder: Recorder | None = None,
     ) -> None: ...
     def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> Awaitable[None]: ...

@@ -108,7 +108,10 @@ def _meanings(docstring: str) -> dict[str, str]:
 
 
 def _environment() -> Iterator[tuple[str, str]]:
-    yield "`REQTRAIL_ENABLED`", "`false` (or 0, no, off): every `install` and `setup` does nothing"
+    yield (
+        "`REQTRAIL_ENABLED`",
+        "`false` (or 0, no, off): every `install` and `setup` does nothing; the middleware passes all on",
+    )
     yield "`REQTRAIL_SERVICE`", "the service whose metrics segment the process uses; default `reqtrail`"
     yield "`REQTRAIL_METRICS_DIR`", "the folder of the metrics segments; default: a private one in shared memory"
     yield "`REQTRAIL_METRICS_PORT`, `REQTRAIL_METRICS_ADDR`", "where a Celery worker serves /metrics; default: nowhere"

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 import reqtrail
 from tests.pyext.asgi.recorded_app import answer_of, app_with
@@ -59,6 +61,22 @@ def test_a_captured_exception_that_is_raised_again_is_logged_once_and_counted(
     assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == ["reqtrail.error"]
     answer_of(app, "/opts/boom")
     assert growth("opts_errors_total", endpoint="/reraises", status_code="500") == 1
+
+
+def test_switched_off_it_is_logged_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+    app = FastAPI()
+    reqtrail.install(app)
+
+    @app.get("/captures-switched-off")
+    async def captures() -> None:
+        reqtrail.capture_exception(ValueError("given"))
+
+    assert TestClient(app).get("/captures-switched-off").status_code == 200
+    (record,) = [record for record in caplog.records if record.name == "reqtrail.error"]
+    assert record.getMessage() == "captured ValueError"
 
 
 def test_captured_by_one_request_it_is_news_in_the_next(caplog: pytest.LogCaptureFixture) -> None:

@@ -281,6 +281,33 @@ def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "x-request-id" not in TestClient(app).get("/").headers
 
 
+def test_the_switch_turns_a_middleware_that_is_added_by_hand_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+    app = FastAPI()
+    app.add_middleware(reqtrail.CorrelationIDMiddleware)
+
+    @app.get("/")
+    async def handler(request: Request) -> list[Any]:
+        return [reqtrail.get_request_id(), hasattr(request.state, "request_id"), request.headers.get("x-request-id")]
+
+    response = TestClient(app).get("/")
+    assert response.json() == [None, False, None]
+    assert "x-request-id" not in response.headers
+
+
+def test_what_the_switch_said_when_it_was_installed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = FastAPI()
+    reqtrail.install(app, log_level=None)
+    monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+    assert "x-request-id" in TestClient(app).get("/").headers
+
+    off = FastAPI()
+    reqtrail.install(off, log_level=None, enabled=True)
+    monkeypatch.delenv("REQTRAIL_ENABLED")
+    reqtrail.install(off, log_level=None, enabled=False)
+    assert "x-request-id" not in TestClient(off).get("/").headers
+
+
 def test_metrics_are_served_ahead_of_a_catch_all_and_are_no_part_of_the_api() -> None:
     app = FastAPI()
     reqtrail.install(app, log_level=None)

@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import copy
 import ctypes
 import functools
 import gc
@@ -307,6 +308,50 @@ def test_other_scopes_go_straight_to_the_application(scope: Any) -> None:
     assert CorrelationIDMiddleware(app)(scope, 1, 2) is answer_of_app  # type: ignore[arg-type]  # fakes
 
 
+@pytest.mark.parametrize(("said", "enabled"), [(None, False), ("false", None), ("0", None), ("true", False)])
+@pytest.mark.parametrize("type_", ["http", "websocket", "lifespan"])
+def test_switched_off_every_call_goes_straight_to_the_application(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, enabled: bool | None, type_: str
+) -> None:
+    if said is not None:
+        monkeypatch.setenv("REQTRAIL_ENABLED", said)
+    scope, receive, send = http_scope([(b"x-request-id", b"abc")], type=type_), object(), object()
+    given = copy.deepcopy(scope)
+    answer_of_app = object()
+
+    def app(*args: Any) -> Any:
+        assert [id(arg) for arg in args] == [id(scope), id(receive), id(send)]
+        assert scope == given
+        assert reqtrail.get_request_id() is None
+        return answer_of_app
+
+    middleware: Any = CorrelationIDMiddleware(app, enabled=enabled)
+    assert middleware(scope, receive, send) is answer_of_app
+
+
+@pytest.mark.parametrize(("said", "enabled"), [("false", True), ("true", None), ("", None), (None, True)])
+async def test_switched_on_it_gives_ids(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, enabled: bool | None
+) -> None:
+    if said is not None:
+        monkeypatch.setenv("REQTRAIL_ENABLED", said)
+    client = await call(CorrelationIDMiddleware(plain, enabled=enabled))
+    assert UUID4.fullmatch(client.request_id)
+
+
+async def test_the_switch_is_asked_when_the_middleware_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQTRAIL_ENABLED", "false")
+    off = CorrelationIDMiddleware(plain)
+    monkeypatch.delenv("REQTRAIL_ENABLED")
+    assert (await call(off)).values(b"x-request-id") == []
+
+
+def test_a_switch_that_says_neither_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQTRAIL_ENABLED", "perhaps")
+    with pytest.raises(ValueError, match="REQTRAIL_ENABLED must be true or false"):
+        CorrelationIDMiddleware(plain)
+
+
 def test_a_call_with_wrong_arguments_fails_as_the_application_does() -> None:
     with pytest.raises(TypeError, match="missing 3 required positional arguments"):
         CorrelationIDMiddleware(plain)()  # type: ignore[call-arg]  # what the test is about
@@ -360,7 +405,10 @@ def test_a_header_name_that_is_none_is_refused(name: str) -> None:
         CorrelationIDMiddleware(plain, header_name=name)
 
 
-@pytest.mark.parametrize(("args", "kwargs"), [((5,), {}), ((plain,), {"generator": 5}), ((plain,), {"_recorder": 5})])
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((5,), {}), ((plain,), {"generator": 5}), ((plain,), {"_recorder": 5}), ((plain,), {"enabled": "no"})],
+)
 def test_arguments_of_the_wrong_type_are_refused(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="must be a"):
         CorrelationIDMiddleware(*args, **kwargs)
