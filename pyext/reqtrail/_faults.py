@@ -1,36 +1,42 @@
 """Faults of the instrument itself: counted and logged once, never raised into the application."""
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from reqtrail._native import set_fault_handler
 
+if TYPE_CHECKING:
+    from reqtrail.metrics import Counter
+
 _logger = logging.getLogger("reqtrail")
 _logged: set[str] = set()
+_counter: "Counter | None" = None
 
 
-class _FaultCounter(Protocol):
-    def inc(self) -> None: ...
+def faults_total() -> "Counter":
+    """Return the counter of the faults; its label is the part of the instrument that failed.
 
-
-class _Counter(Protocol):
-    def labels(self, where: str, /) -> _FaultCounter: ...
-
-
-_counter: _Counter | None = None
-
-
-def count_faults_in(counter: _Counter) -> None:
-    """Count the faults from here on in `counter`, which has one label: the part of the instrument that failed."""
+    It counts in the segment of the process. Raises what `reqtrail.metrics.Counter` raises.
+    """
     global _counter
-    _counter = counter
+    if _counter is None:
+        from reqtrail import metrics  # here, for it is only needed when something fails
+
+        _counter = metrics.Counter("reqtrail_faults_total", "Faults of the instrument itself.", ["where"])
+    return _counter
 
 
 def report_fault(where: str, fault: BaseException | None = None) -> None:
     """Count a fault of the part `where`, and log it if it is the first of that part in this process. Never raises."""
     try:
-        if _counter is not None:
-            _counter.labels(where).inc()
+        faults_total().labels(where).inc()
+    except Exception as uncounted:
+        _log_once("reqtrail_faults_total", uncounted)  # not reported: that would be counted, and fail again
+    _log_once(where, fault)
+
+
+def _log_once(where: str, fault: BaseException | None) -> None:
+    try:
         if where not in _logged:
             _logged.add(where)
             _logger.error("reqtrail failed at: %s (logged once; requests are not affected)", where, exc_info=fault)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
-import reqtrail._faults as _faults
 from reqtrail._enabled import enabled as is_enabled
+from reqtrail._faults import faults_total
 from reqtrail._http_options import METRICS, IdOptions, RecordOptions, check_bool, record_options
 from reqtrail._native import CorrelationIDMiddleware, set_asgi_marker
 from reqtrail._request_log import drop_duplicates_of_servers
@@ -164,9 +164,7 @@ def _new_installation(
         raise ValueError(f'metrics_path must begin with "/", not be {metrics_path!r}')
     CorrelationIDMiddleware(app, **ids)  # raises now, not at the first request
     segment = metrics.open_segment(service=service, directory=metrics_dir)
-    _faults.count_faults_in(
-        metrics.Counter("reqtrail_faults_total", "Faults of the instrument itself.", ("where",), segment=segment)
-    )
+    faults_total()  # raises now, where other processes have a metric of that name that is another one
     return Installation(app, recorder=recorder_of(app, segment, records), metrics_path=metrics_path, ids=ids)
 
 
