@@ -71,7 +71,7 @@ PyObject* TraceparentFor(const TakenId& taken) noexcept {
 
 // Puts the id where the application looks for it.
 void Announce(Call* self, PyObject* state, const TakenId& taken) noexcept {
-  if (!SetRequestState(state, taken.text, self->middleware->logger)) ReportFault("request state");
+  if (!SetRequestState(state, taken.text, taken.traceparent, self->middleware->logger)) ReportFault("request state");
   if (!taken.given && self->middleware->updates_request_header &&
       !SetRequestHeader(self->scope, self->exchange->header, taken.other_headers)) {
     ReportFault("request header");

@@ -17,6 +17,7 @@ bool InitAsgiNames() {
       {&names.headers, "headers"},
       {&names.state, "state"},
       {&names.request_id, "request_id"},
+      {&names.trace_id, "trace_id"},
       {&names.logger, "logger"},
       {&names.extra, "extra"},
       {&names.status, "status"},

@@ -15,6 +15,7 @@ struct AsgiNames {
   PyObject* headers;
   PyObject* state;
   PyObject* request_id;
+  PyObject* trace_id;
   PyObject* logger;
   PyObject* extra;
   PyObject* status;

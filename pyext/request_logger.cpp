@@ -17,6 +17,7 @@ namespace {
 struct RequestLogger {
   PyObject_HEAD PyObject* logger;
   PyObject* id;
+  PyObject* traceparent;  // or nullptr
 };
 
 PyTypeObject* request_logger_type = nullptr;
@@ -27,10 +28,21 @@ std::array<PyObject*, kMethods.size()> method_names{};
 
 RequestLogger* AsRequestLogger(PyObject* object) noexcept { return reinterpret_cast<RequestLogger*>(object); }
 
-// The caller's extra with the id in it, unless it has one of its own; a new reference, or nullptr with an error.
-PyObject* ExtraWithId(PyObject* given, PyObject* id) {
+bool PutTraceId(PyObject* extra, PyObject* traceparent) {
+  if (traceparent == nullptr) return true;
+  constexpr Py_ssize_t kBegin = 3;  // after the version
+  constexpr Py_ssize_t kEnd = 35;
+  PyObject* trace_id = PyUnicode_Substring(traceparent, kBegin, kEnd);
+  const bool put = trace_id != nullptr && PyDict_SetItem(extra, Names().trace_id, trace_id) == 0;
+  Py_XDECREF(trace_id);
+  return put;
+}
+
+// The caller's extra with the ids in it, unless it has some of its own; a new reference, or nullptr with an error.
+PyObject* ExtraWithIds(PyObject* given, const RequestLogger* self) {
   PyObject* extra = PyDict_New();
-  const bool made = extra != nullptr && PyDict_SetItem(extra, Names().request_id, id) == 0 &&
+  const bool made = extra != nullptr && PyDict_SetItem(extra, Names().request_id, self->id) == 0 &&
+                    PutTraceId(extra, self->traceparent) &&
                     (given == nullptr || given == Py_None || PyDict_Update(extra, given) == 0);
   if (!made) Py_CLEAR(extra);
   return extra;
@@ -61,7 +73,7 @@ PyObject* LogThrough(PyObject* object, PyObject* const* args, Py_ssize_t count, 
     const std::size_t given = kwnames == nullptr ? 0 : static_cast<std::size_t>(PyTuple_GET_SIZE(kwnames));
     std::vector<PyObject*> stack(args, args + static_cast<std::size_t>(count) + given);
     const auto at = static_cast<std::size_t>(count + place);
-    PyObject* extra = ExtraWithId(at < stack.size() ? stack[at] : nullptr, self->id);
+    PyObject* extra = ExtraWithIds(at < stack.size() ? stack[at] : nullptr, self);
     PyObject* method = extra == nullptr ? nullptr : PyObject_GetAttr(self->logger, method_names[kMethod]);
     if (method != nullptr) {
       stack.resize(static_cast<std::size_t>(count + PyTuple_GET_SIZE(keywords)));
@@ -95,16 +107,18 @@ void Dealloc(PyObject* object) {
   RequestLogger* self = AsRequestLogger(object);
   Py_CLEAR(self->logger);
   Py_CLEAR(self->id);
+  Py_CLEAR(self->traceparent);
   free_loggers.Give(self);
 }
 
 }  // namespace
 
-PyObject* MakeRequestLogger(PyObject* logger, PyObject* id) {
+PyObject* MakeRequestLogger(PyObject* logger, PyObject* id, PyObject* traceparent) {
   RequestLogger* self = free_loggers.Take(request_logger_type);
   if (self == nullptr) return nullptr;
   self->logger = Py_NewRef(logger);
   self->id = Py_NewRef(id);
+  self->traceparent = Py_XNewRef(traceparent);
   return reinterpret_cast<PyObject*>(self);
 }
 

@@ -32,8 +32,8 @@ PyObject* IdOfOuterMiddleware(PyObject* state) noexcept {
   return current;
 }
 
-bool SetRequestState(PyObject* state, PyObject* id, PyObject* logger) {
-  PyObject* bound = MakeRequestLogger(logger, id);
+bool SetRequestState(PyObject* state, PyObject* id, PyObject* traceparent, PyObject* logger) {
+  PyObject* bound = MakeRequestLogger(logger, id, traceparent);
   const bool set = bound != nullptr && SetItem(state, Names().request_id, id) && SetItem(state, Names().logger, bound);
   Py_XDECREF(bound);
   return set;

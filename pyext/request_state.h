@@ -11,7 +11,7 @@ namespace reqtrail {
 /// str. A new reference to it; nullptr without an error when there is no outer one.
 [[nodiscard]] PyObject* IdOfOuterMiddleware(PyObject* state) noexcept;
 
-/// Sets request_id, and logger to `logger` bound to the id. False with an error.
-[[nodiscard]] bool SetRequestState(PyObject* state, PyObject* id, PyObject* logger);
+/// Sets request_id, and logger to `logger` bound to the id and to `traceparent` (nullptr: none). False with an error.
+[[nodiscard]] bool SetRequestState(PyObject* state, PyObject* id, PyObject* traceparent, PyObject* logger);
 
 }  // namespace reqtrail

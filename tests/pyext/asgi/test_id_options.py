@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import queue
+import threading
 from logging.handlers import QueueHandler
 from typing import Any
 
@@ -260,8 +261,6 @@ def test_the_requests_logger_knows_its_id_wherever_it_logs() -> None:
 
     @app.get("/log")
     async def log(request: Request) -> None:
-        import threading
-
         request.state.logger.info("bought %d", 3, extra={"item": "tea"})
         thread = threading.Thread(target=request.state.logger.warning, args=("no context",))
         thread.start()
@@ -288,6 +287,38 @@ def test_the_requests_logger_knows_its_id_wherever_it_logs() -> None:
     ]
     assert (found[0].item, found[0].funcName) == ("tea", "log")
     assert "KeyError" in found[2].getMessage()
+
+
+def _logged_in_a_thread(headers: list[tuple[bytes, bytes]], **extra: str) -> list[str]:
+    """The lines that the logger of a request has written from a thread without its context."""
+    lines: list[str] = []
+
+    class Collecting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        logger = scope["state"]["logger"]
+        thread = threading.Thread(target=lambda: logger.warning("no context", extra=extra))
+        thread.start()
+        thread.join()
+        await answer(send)
+
+    logger = logging.Logger("of the test")
+    logger.addHandler(handler := Collecting())
+    handler.setFormatter(reqtrail.logging.JSONFormatter())
+    asyncio.run(call(CorrelationIDMiddleware(app, logger=logger), headers))
+    return lines
+
+
+def test_the_requests_logger_knows_the_trace_id_wherever_it_logs() -> None:
+    traced = [(b"traceparent", TRACEPARENT.encode()), *GIVEN]
+    (line,) = _logged_in_a_thread(traced)
+    assert f'"request_id":"given","trace_id":"{TRACE}"' in line
+    (line,) = _logged_in_a_thread(traced, trace_id="its own")
+    assert '"request_id":"given","trace_id":"its own"' in line
+    (line,) = _logged_in_a_thread(list(GIVEN))
+    assert "trace_id" not in line
 
 
 def test_the_default_logger_is_named() -> None:
