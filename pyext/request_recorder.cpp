@@ -55,32 +55,36 @@ void LogAccess(Recorder* self, PyObject* endpoint, const Ending& ending) noexcep
       {.method = ending.method, .endpoint = endpoint, .status = ending.status, .seconds = ending.seconds});
 }
 
-// Logs an unhandled exception and counts it. False: it is no error of the server.
+// A class's name without its module. It lives as long as the class.
+std::string_view ClassName(const PyTypeObject* type) noexcept {
+  std::string_view name(type->tp_name);
+  if (const std::size_t dot = name.rfind('.'); dot != std::string_view::npos) name.remove_prefix(dot + 1);
+  return name;
+}
+
+// Logs an unhandled exception and counts it, also where the line cannot be written. False: it is no error of the
+// server.
 bool TakeError(Recorder* self, const Exchange* exchange, PyObject* error, PyObject* endpoint, const Ending& ending) {
   PyObject* found_id = exchange->found_id == nullptr ? Py_None : exchange->found_id;
   PyObject* type = PyObject_CallFunction(self->on_error, "OOsidO", error, endpoint, ending.method, ending.status,
                                          ending.seconds, found_id);
-  if (type == nullptr) {
-    ReportFault("error line");
-    return true;
-  }
+  if (type == nullptr) ReportFault("error line");
   const bool is_error = type != Py_None;
   if (is_error) {
     const StatusText status(ending.status);
-    self->metrics.CountError(TextView(endpoint), status.view(), TextView(type), ending.request_id);
+    const std::string_view name = type == nullptr ? ClassName(Py_TYPE(error)) : TextView(type);
+    self->metrics.CountError(TextView(endpoint), status.view(), name, ending.request_id);
   }
-  Py_DECREF(type);
+  Py_XDECREF(type);
   return is_error;
 }
 
 // A status of an error that no exception of the application left behind: somebody answered it on purpose.
 void CountHandledError(Recorder* self, const Exchange* exchange, PyObject* endpoint, const Ending& ending) {
   const bool seen = exchange->error_type != nullptr && exchange->handled_error != HandledError();
-  const char* name = seen ? reinterpret_cast<PyTypeObject*>(exchange->error_type)->tp_name : "";
-  std::string_view type(name);
-  if (const std::size_t dot = type.rfind('.'); dot != std::string_view::npos) type.remove_prefix(dot + 1);
   const StatusText status(ending.status);
-  self->metrics.CountError(TextView(endpoint), status.view(), seen ? type : status.view(), ending.request_id);
+  const std::string_view type = seen ? ClassName(reinterpret_cast<PyTypeObject*>(exchange->error_type)) : status.view();
+  self->metrics.CountError(TextView(endpoint), status.view(), type, ending.request_id);
 }
 
 int StatusOf(const Exchange* exchange, bool cancelled) noexcept {

@@ -415,3 +415,15 @@ def test_a_fault_of_the_instrument_is_counted_logged_once_and_harms_no_request(
     assert [_get(app, path).status_code for _ in range(3)] == [200 if path == "/fine" else 500] * 3
     assert sum(s.value for s in samples("reqtrail_faults_total", where=where)) == before + 3
     assert [record.getMessage().count(where) for record in caplog.records if record.name == "reqtrail"] == [1]
+
+
+def test_an_error_whose_line_cannot_be_written_is_counted_and_the_server_logs_it(
+    app: FastAPI, samples: Samples, caplog: pytest.LogCaptureFixture, breaks: Callable[[str], None]
+) -> None:
+    error = OurError()
+    _fail_with(app, "/line-fails", error)
+    breaks("reqtrail.error")
+    assert _get(app, "/line-fails").status_code == 500
+    assert _counts(samples, "/line-fails") == {("500", "OurError"): 1}
+    assert _statuses(samples, "/line-fails") == {"500": 1}
+    assert _server_says(caplog, error)
