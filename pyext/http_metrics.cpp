@@ -7,8 +7,8 @@
 namespace reqtrail {
 namespace {
 
-constexpr std::array<const char*, 10> kMethods = {"GET",  "POST",    "PUT",   "PATCH",   "DELETE",
-                                                  "HEAD", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET"};
+constexpr std::array<const char*, 9> kMethods = {"GET",  "POST",    "PUT",   "PATCH",  "DELETE",
+                                                 "HEAD", "OPTIONS", "TRACE", "CONNECT"};
 constexpr const char* kOtherMethod = "OTHER";
 
 }  // namespace

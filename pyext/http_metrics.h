@@ -11,8 +11,8 @@
 
 namespace reqtrail {
 
-/// The method as it may be a label's value: one of RFC 9110's, PATCH, WEBSOCKET, or OTHER. Static text that
-/// ends in a NUL: one address for one method.
+/// The method as it may be a label's value: one of RFC 9110's, PATCH, or OTHER. Static text that ends in a NUL: one
+/// address for one method.
 [[nodiscard]] const char* KnownMethod(std::string_view method) noexcept;
 
 /// A status as the value of a label: "404", or grouped "4xx".

@@ -28,6 +28,7 @@ TEST(KnownMethodTest, MethodsOfHttpAreThemselvesAndAllOthersAreOther) {
   EXPECT_STREQ(KnownMethod("get"), "OTHER");
   EXPECT_STREQ(KnownMethod(""), "OTHER");
   EXPECT_STREQ(KnownMethod("BREW"), "OTHER");
+  EXPECT_STREQ(KnownMethod("WEBSOCKET"), "OTHER");
 }
 
 TEST(KnownMethodTest, OneMethodHasOneAddress) {

@@ -140,7 +140,7 @@ def test_a_root_path_of_the_server_is_no_part_of_the_handler(samples: Samples) -
     assert sum(s.value for s in samples("http_requests_total", handler="/sub/direct")) == before + 1
 
 
-@pytest.mark.parametrize(("method", "label"), [("PATCH", "PATCH"), ("BREW", "OTHER")])
+@pytest.mark.parametrize(("method", "label"), [("PATCH", "PATCH"), ("BREW", "OTHER"), ("WEBSOCKET", "OTHER")])
 def test_a_method_that_http_does_not_know_is_other(samples: Samples, method: str, label: str) -> None:
     app = FastAPI()
     reqtrail.install(app, log_level=None)
