@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import Any
 
+from reqtrail import _installations
 from reqtrail._log_handlers import JSONHandler
 
 # These come with handlers of their own, or do not hand their records on.
@@ -16,8 +17,8 @@ _SERVER_LOGGERS = (
     "celery",
     "celery.task",
 )
-# The access line of reqtrail says the same and more.
-_SILENCED = ("uvicorn.access", "hypercorn.access")
+# The access line of an installation says the same and more.
+_ACCESS_LOGGERS = ("uvicorn.access", "hypercorn.access")
 
 
 class Setup:
@@ -34,6 +35,7 @@ class Setup:
         self._levels_before: dict[str, int] = {}
         self._removed: list[tuple[logging.Logger, logging.Handler]] = []
         self._propagate: dict[logging.Logger, bool] = {}
+        self._silenced: set[logging.Logger] = set()
         self._latecomers = _Latecomers(self)
 
     def take_over(self, handler: logging.Handler, level: int, levels: dict[str, int]) -> None:
@@ -55,11 +57,17 @@ class Setup:
             logging.getLogger(name).setLevel(number)
 
     def claim_servers(self) -> None:
-        """Let the servers' loggers hand their records on to the root logger, or to nobody."""
+        """Let the servers' loggers hand their records on to the root logger.
+
+        Those of access lines do so while there is no installation, unless the server was told to write none.
+        """
         for logger in _server_loggers():
             self._propagate.setdefault(logger, logger.propagate)
-            logger.propagate = logger.name not in _SILENCED
-            self._claim(logger)
+            had_console = self._claim(logger)
+            if logger.name in _ACCESS_LOGGERS:
+                self._hand_access_lines_on(logger, had_console)
+            else:
+                logger.propagate = True
 
     def give_back(self) -> None:
         """Undo it."""
@@ -80,10 +88,21 @@ class Setup:
             logging.getLogger(name).setLevel(number)
         self._levels_before = {}
 
-    def _claim(self, logger: logging.Logger) -> None:
-        for console in filter(_writes_to_console, logger.handlers[:]):
+    def _hand_access_lines_on(self, logger: logging.Logger, had_console: bool) -> None:
+        is_wanted = had_console or logger.propagate or logger in self._silenced
+        is_silent = _installations.is_any_there()
+        logger.propagate = is_wanted and not is_silent
+        if is_wanted and is_silent:
+            self._silenced.add(logger)
+        else:
+            self._silenced.discard(logger)
+
+    def _claim(self, logger: logging.Logger) -> bool:
+        consoles = list(filter(_writes_to_console, logger.handlers))
+        for console in consoles:
             logger.removeHandler(console)
             self._removed.append((logger, console))
+        return bool(consoles)
 
 
 class _Latecomers(logging.Filter):
@@ -109,7 +128,7 @@ def level_number(level: str | int) -> int:
 
 
 def _server_loggers() -> list[logging.Logger]:
-    return [logging.getLogger(name) for name in (*_SERVER_LOGGERS, *_SILENCED)]
+    return [logging.getLogger(name) for name in (*_SERVER_LOGGERS, *_ACCESS_LOGGERS)]
 
 
 def _writes_to_console(handler: logging.Handler) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
+from reqtrail import _installations
 from reqtrail._enabled import enabled as is_enabled
 from reqtrail._faults import faults_total
 from reqtrail._http_options import METRICS, IdOptions, RecordOptions, check_bool, record_options
@@ -112,7 +113,9 @@ def install(
             "expose_cors": expose_cors,
             "logger": logger,
         }
-        setattr(app, _INSTALLATION, _new_installation(app, service, metrics_dir, metrics_path, ids, records))
+        installation = _new_installation(app, service, metrics_dir, metrics_path, ids, records)
+        setattr(app, _INSTALLATION, installation)
+        _installations.enter(installation)
         drop_duplicates_of_servers()
     try:
         _install_the_rest(celery, engine, log_level if is_new else None)
@@ -140,13 +143,15 @@ def _install_the_rest(celery: Any, engine: Any, log_level: str | None) -> None:
 def uninstall(app: "Starlette") -> None:
     """Undo what `install` did to `app`; without an installation it does nothing.
 
-    Celery, engines and logging stay as they are: they may serve others, and have an `uninstall` of their own. The
-    application builds its middleware stack anew at the next request.
+    Celery, engines and logging stay as they are: they may serve others, and have an `uninstall` of their own. After the
+    last installation the servers' own access lines are written again. The application builds its middleware stack anew
+    at the next request.
     """
     _check(app)
     installation = vars(app).pop(_INSTALLATION, None)
     if installation is not None:
         installation.remove()
+        _installations.leave(installation)
 
 
 def _new_installation(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from logging import getLogger
 from typing import Any, TextIO
 
+from reqtrail import _installations
 from reqtrail._enabled import enabled
 from reqtrail._log_handlers import (
     DEFAULT_MAX_TEXT_BYTES,
@@ -53,9 +54,9 @@ def setup(
     """Write all log records of this process as JSON lines.
 
     The root logger gets one handler, in place of those that write to the console; handlers that write elsewhere stay.
-    The loggers of uvicorn, gunicorn, hypercorn and Celery hand their records on to it, also if they are set up later;
-    the access lines of uvicorn and hypercorn no longer reach the console, because reqtrail writes one with more in it.
-    Calling it again replaces all of it. With REQTRAIL_ENABLED=false it does nothing.
+    The loggers of uvicorn, gunicorn, hypercorn and Celery hand their records on to it, also if they are set up later.
+    Where `reqtrail.install` writes access lines, those of uvicorn and hypercorn are left out: they say less. Calling it
+    again replaces all of it. With REQTRAIL_ENABLED=false it does nothing.
 
     Args:
         level: The least severe level to write: DEBUG, INFO, WARNING, ERROR, CRITICAL, or the number of one.
@@ -109,6 +110,14 @@ def reset() -> None:
     if _current is not None:
         _current.give_back()
         _current = None
+
+
+def _follow_installations() -> None:
+    if _current is not None:
+        _current.claim_servers()
+
+
+_installations.on_change(_follow_installations)
 
 
 def _set_up(level: int, origin: str, levels: dict[str, int], options: dict[str, Any], *, by_application: bool) -> None:

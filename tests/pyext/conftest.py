@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 
@@ -17,6 +18,12 @@ def segment(tmp_path: Path) -> Segment:
     Counter("hits", "Hits", ["a"], segment=segment).labels("x").inc(3, {"request_id": "abc"})
     Histogram("wait", "Wait", segment=segment).observe(1)
     return segment
+
+
+@pytest.fixture
+def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No application is installed, whatever tests before have left."""
+    monkeypatch.setattr("reqtrail._installations._there", WeakSet())
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ def make_without_logging():
     reqtrail.install(app, service="servers", metrics_dir=".", log_level=None)
     return app
 
+def make_uninstalled():
+    reqtrail.uninstall(app)
+    return app
+
 if __name__ == "__main__":
     import sys, uvicorn
     uvicorn.run(app, port=int(sys.argv[1]))
@@ -143,6 +147,26 @@ def test_hypercorn(tmp_path: Path) -> None:
         get(f"http://127.0.0.1:{port}/hello")
     lines, others = lines_of(output)
     check(lines, "Running on")
+    assert others == []
+
+
+@pytest.mark.parametrize(
+    ("server", "options"),
+    [
+        ("uvicorn", ["--factory", "app:make_uninstalled", "--port"]),
+        ("hypercorn", ["--access-logfile", "-", "app:make_uninstalled()", "-b"]),
+    ],
+)
+def test_without_an_installation_the_servers_access_line_is_json(
+    tmp_path: Path, server: str, options: list[str]
+) -> None:
+    port = free_port()
+    address = str(port) if server == "uvicorn" else f"127.0.0.1:{port}"
+    with running(["-m", server, *options, address], tmp_path) as output:
+        get(f"http://127.0.0.1:{port}/hello")
+    lines, others = lines_of(output)
+    (access,) = (line for line in lines if "/hello" in line["message"])
+    assert access["logger"] == f"{server}.access"
     assert others == []
 
 

@@ -4,15 +4,21 @@ import logging
 import logging.config
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from uvicorn.config import LOGGING_CONFIG
+from starlette.applications import Starlette
+from uvicorn.config import LOGGING_CONFIG, Config
 
 import reqtrail.logging
 from reqtrail.logging import setup
+from tests.own_metrics import segment_of_the_tests
 
 pytestmark = pytest.mark.usefixtures("logging_undone")
+
+
+__all__ = ["segment_of_the_tests"]
 
 
 @pytest.fixture
@@ -71,17 +77,87 @@ def test_twice_is_once_and_the_last_one_counts(stream: io.StringIO) -> None:
     assert [(line["message"], line["origin"]) for line in lines(stream)] == [("once", "worker")]
 
 
-def test_uvicorns_lines_are_json_but_for_its_access_lines(
-    stream: io.StringIO, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def app(not_installed: None) -> Iterator[Starlette]:
+    """An application that may be installed; no other one is."""
+    app = Starlette()
+    yield app
+    reqtrail.uninstall(app)
+
+
+def serve_one_request() -> None:
+    """Logs what uvicorn logs of it."""
+    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/", "1.1", 200)
+
+
+ACCESS = '127.0.0.1:1 - "GET / HTTP/1.1" 200'
+
+
+def test_uvicorns_lines_are_json(app: Starlette, stream: io.StringIO, capfd: pytest.CaptureFixture[str]) -> None:
     logging.config.dictConfig(LOGGING_CONFIG)
     setup(stream=stream)
     logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "Started in colour"})
-    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/", "1.1", 200)
-    assert messages(stream) == ["Started"]
+    serve_one_request()
+    assert [(line["logger"], line["message"]) for line in lines(stream)] == [
+        ("uvicorn.error", "Started"),
+        ("uvicorn.access", ACCESS),
+    ]
     assert "color_message" not in lines(stream)[0]
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize("first", ["uvicorn", "setup", "install"])
+def test_where_an_installation_writes_access_lines_uvicorn_writes_none(
+    app: Starlette, stream: io.StringIO, capfd: pytest.CaptureFixture[str], first: str
+) -> None:
+    steps: dict[str, Callable[[], None]] = {
+        "uvicorn": lambda: logging.config.dictConfig(LOGGING_CONFIG),
+        "setup": lambda: setup(stream=stream),
+        "install": lambda: reqtrail.install(app, log_level=None),
+    }
+    for step in (steps.pop(first), *steps.values()):
+        step()
+    logging.getLogger("uvicorn.error").info("Started")
+    serve_one_request()
+    assert messages(stream) == ["Started"]
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_when_the_last_installation_goes_uvicorns_access_lines_come_back(app: Starlette, stream: io.StringIO) -> None:
+    logging.config.dictConfig(LOGGING_CONFIG)
+    reqtrail.install(app, log_level=None)
+    setup(stream=stream)
+    another = Starlette()
+    reqtrail.install(another, log_level=None)
+    reqtrail.uninstall(app)
+    serve_one_request()
+    assert messages(stream) == []
+    reqtrail.uninstall(another)
+    reqtrail.uninstall(another)
+    serve_one_request()
+    assert messages(stream) == [ACCESS]
+    reqtrail.install(app, log_level=None)
+    serve_one_request()
+    assert messages(stream) == [ACCESS]
+
+
+def test_access_lines_that_uvicorn_was_told_not_to_write_stay_away(app: Starlette, stream: io.StringIO) -> None:
+    Config("", access_log=False)
+    setup(stream=stream)
+    assert not logging.getLogger("uvicorn.access").hasHandlers()  # what uvicorn asks
+    reqtrail.install(app, log_level=None)
+    reqtrail.uninstall(app)
+    assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+def test_an_install_that_is_refused_leaves_uvicorns_access_lines(app: Starlette, stream: io.StringIO) -> None:
+    setup(stream=stream)
+    with pytest.raises(TypeError):
+        reqtrail.install(app, engine=object())
+    serve_one_request()
+    assert messages(stream) == [ACCESS]
 
 
 def test_gunicorns_and_celerys_loggers_hand_their_records_on(
