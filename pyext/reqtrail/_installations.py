@@ -1,7 +1,9 @@
-"""The installations of this process."""
+"""The installations of this process, and what the loggers of ASGI servers leave out while there is one."""
 
 from collections.abc import Callable
 from weakref import WeakSet
+
+from reqtrail._request_log import allow_duplicates_of_servers, drop_duplicates_of_servers
 
 _there: WeakSet[object] = WeakSet()
 _watchers: list[Callable[[], None]] = []
@@ -30,5 +32,9 @@ def on_change(watcher: Callable[[], None]) -> None:
 
 
 def _changed() -> None:
+    if is_any_there():
+        drop_duplicates_of_servers()
+    else:
+        allow_duplicates_of_servers()
     for watcher in _watchers:
         watcher()

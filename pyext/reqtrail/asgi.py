@@ -10,7 +10,6 @@ from reqtrail._enabled import enabled as is_enabled
 from reqtrail._faults import faults_total
 from reqtrail._http_options import METRICS, IdOptions, RecordOptions, check_bool, record_options
 from reqtrail._native import CorrelationIDMiddleware, set_asgi_marker
-from reqtrail._request_log import drop_duplicates_of_servers
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -116,7 +115,6 @@ def install(
         installation = _new_installation(app, service, metrics_dir, metrics_path, ids, records)
         setattr(app, _INSTALLATION, installation)
         _installations.enter(installation)
-        drop_duplicates_of_servers()
     try:
         _install_the_rest(celery, engine, log_level if is_new else None)
     except BaseException:
@@ -144,8 +142,8 @@ def uninstall(app: "Starlette") -> None:
     """Undo what `install` did to `app`; without an installation it does nothing.
 
     Celery, engines and logging stay as they are: they may serve others, and have an `uninstall` of their own. After the
-    last installation the servers' own access lines are written again. The application builds its middleware stack anew
-    at the next request.
+    last installation the servers' own lines about requests and exceptions are written again. The application builds its
+    middleware stack anew at the next request.
     """
     _check(app)
     installation = vars(app).pop(_INSTALLATION, None)

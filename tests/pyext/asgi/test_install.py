@@ -1,3 +1,4 @@
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,28 @@ def test_uninstall_gives_the_application_back_as_it_was(samples: Samples) -> Non
     assert "x-request-id" not in TestClient(app).get("/uninstalled").headers
     assert TestClient(app).get("/metrics").status_code == 404
     assert samples("http_requests_total", handler="/uninstalled") == []
+
+
+def test_uninstalling_the_last_application_gives_the_servers_loggers_back_as_they_were(
+    not_installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loggers = [logging.getLogger(f"{server}.error") for server in ("uvicorn", "gunicorn", "hypercorn")]
+    own = logging.Filter()
+    for logger in loggers:
+        monkeypatch.setattr(logger, "filters", [own])
+
+    def filters() -> list[int]:
+        return [len(logger.filters) for logger in loggers]
+
+    first, last = FastAPI(), FastAPI()
+    for app in (first, first, last):
+        reqtrail.install(app, log_level=None)
+    reqtrail.uninstall(first)
+    assert filters() == [2, 2, 2]
+    reqtrail.uninstall(last)
+    assert [logger.filters for logger in loggers] == [[own]] * 3
+    reqtrail.install(last, log_level=None)
+    assert filters() == [2, 2, 2]
 
 
 def test_an_application_that_serves_already_is_refused() -> None:
