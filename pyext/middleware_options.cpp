@@ -1,6 +1,7 @@
 #include "pyext/middleware_options.h"
 
 #include <string>
+#include <string_view>
 
 #include "pyext/request_recorder.h"
 
@@ -9,8 +10,26 @@ namespace {
 
 constexpr const char* kDefaultLogger = "reqtrail.request";
 
+// The text of `option`, which owns it; one that is not Unicode is as good as none. False with TypeError set.
+bool ReadHeaderName(PyObject* option, std::string_view* name) {
+  if (PyUnicode_Check(option) == 0) {
+    PyErr_Format(PyExc_TypeError, "header_name must be a str, such as \"X-Request-ID\", not %.100s",
+                 Py_TYPE(option)->tp_name);
+    return false;
+  }
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(option, &size);
+  if (text == nullptr) PyErr_Clear();
+  *name = text == nullptr ? std::string_view() : std::string_view(text, static_cast<std::size_t>(size));
+  return true;
+}
+
+PyObject* Bytes(std::string_view text) {
+  return PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
+}
+
 // A header name is a token (RFC 9110): anything else would let a configuration split the response.
-PyObject* HeaderNameBytes(const char* name) {
+PyObject* HeaderNameBytes(std::string_view name) {
   constexpr const char* kTokenBytes = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
   std::string lower(name);
   for (char& byte : lower) {
@@ -22,7 +41,7 @@ PyObject* HeaderNameBytes(const char* name) {
         "header_name must be the name of an HTTP header, such as \"X-Request-ID\": letters, digits and - only");
     return nullptr;
   }
-  return PyBytes_FromStringAndSize(lower.data(), static_cast<Py_ssize_t>(lower.size()));
+  return Bytes(lower);
 }
 
 bool IsAsync(PyObject* callable) noexcept {
@@ -109,15 +128,15 @@ bool MiddlewareOptions::Parse(PyObject* args, PyObject* kwargs) {
   static const char* keywords[] = {"app",         "header_name",    "update_request_header", "generator", "validator",
                                    "transformer", "trust_incoming", "expose_cors",           "logger",    "enabled",
                                    "_recorder",   nullptr};
-  const char* name = "X-Request-ID";
+  PyObject* name_option = nullptr;
   PyObject* update = Py_True;
   PyObject* expose = Py_False;
   PyObject* logger_option = Py_None;
   PyObject* enabled = Py_None;
   generator = validator = transformer = recorder = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s$OOOOOOOOO:CorrelationIDMiddleware", const_cast<char**>(keywords),
-                                   &app, &name, &update, &generator, &validator, &transformer, &trust_incoming, &expose,
-                                   &logger_option, &enabled, &recorder)) {
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O$OOOOOOOOO:CorrelationIDMiddleware", const_cast<char**>(keywords),
+                                   &app, &name_option, &update, &generator, &validator, &transformer, &trust_incoming,
+                                   &expose, &logger_option, &enabled, &recorder)) {
     return false;
   }
   if (PyCallable_Check(app) == 0) {
@@ -140,10 +159,12 @@ bool MiddlewareOptions::Parse(PyObject* args, PyObject* kwargs) {
   if (says < 0) return false;
   is_enabled = says != 0;
   update_request_header = update == Py_True;
+  std::string_view name = "X-Request-ID";
+  if (name_option != nullptr && !ReadHeaderName(name_option, &name)) return false;
   header_name = HeaderNameBytes(name);
   if (header_name == nullptr) return false;
   if (expose == Py_True) {
-    exposed_header = PyBytes_FromString(name);
+    exposed_header = Bytes(name);
     if (exposed_header == nullptr) return false;
   }
   logger = LoggerOf(logger_option);

@@ -52,7 +52,7 @@ def record_options(
 ) -> RecordOptions:
     """Check the options. Raises TypeError and ValueError, which say what would be right."""
     return RecordOptions(
-        namespace,
+        _name_prefix(namespace),
         LATENCY_BUCKETS if buckets is None else _bounds(buckets),
         _metric_names(metrics),
         check_bool("group_status_codes", group_status_codes),
@@ -67,6 +67,22 @@ def check_bool(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be a bool: True or False, not {type(value).__name__}")
     return value
+
+
+def check_metrics_path(path: object) -> None:
+    """Raise TypeError when it is neither a str nor None, ValueError when it does not begin with "/"."""
+    if path is not None and not isinstance(path, str):
+        raise TypeError(f'metrics_path must be a str, such as "/metrics", or None, not {type(path).__name__}')
+    if path is not None and not path.startswith("/"):
+        raise ValueError(f'metrics_path must begin with "/", not be {path!r}')
+
+
+def _name_prefix(namespace: str) -> str:
+    if not isinstance(namespace, str):
+        raise TypeError(f'namespace must be a str, such as "shop", not {type(namespace).__name__}')
+    if not namespace.isascii():
+        raise ValueError(f"namespace must be the start of a metric's name: letters, digits and _, not {namespace!r}")
+    return namespace
 
 
 def _bounds(buckets: Iterable[float]) -> tuple[float, ...]:

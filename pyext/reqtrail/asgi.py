@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reqtrail import _installations
 from reqtrail._enabled import enabled as is_enabled
 from reqtrail._faults import faults_total
-from reqtrail._http_options import METRICS, IdOptions, RecordOptions, check_bool, record_options
+from reqtrail._http_options import METRICS, IdOptions, RecordOptions, check_bool, check_metrics_path, record_options
 from reqtrail._native import CorrelationIDMiddleware, set_asgi_marker
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def _new_installation(
     from reqtrail import metrics
     from reqtrail._installation import Installation, recorder_of
 
-    if metrics_path is not None and not metrics_path.startswith("/"):
-        raise ValueError(f'metrics_path must begin with "/", not be {metrics_path!r}')
+    check_metrics_path(metrics_path)
     CorrelationIDMiddleware(app, **ids)  # raises now, not at the first request
     segment = metrics.open_segment(service=service, directory=metrics_dir)
     faults_total()  # raises now, where other processes have a metric of that name that is another one

@@ -32,9 +32,13 @@ def open_segment(service: str | None = None, directory: str | os.PathLike[str] |
 
     Raises ValueError for a service that is not 1 to 100 of A-Z, a-z, 0-9, ".", "_" and "-", or for a metric made before
     whose name other processes use for another kind; RuntimeError when the segment is open under another service or
-    directory; OSError when the file cannot be made or is not safe to use.
+    directory; OSError when the file cannot be made or is not safe to use; TypeError for an argument of the wrong type.
     """
     global _default, _default_service
+    if service is not None and not isinstance(service, str):
+        raise TypeError(f'service must be a str, such as "shop", or None, not {type(service).__name__}')
+    if directory is not None and not isinstance(directory, str | os.PathLike):
+        raise TypeError(f"the metrics' directory must be a str, an os.PathLike or None, not {type(directory).__name__}")
     if _default is None:
         chosen = service or os.environ.get("REQTRAIL_SERVICE") or "reqtrail"
         opened = Segment(chosen, os.fspath(directory) if directory else "")

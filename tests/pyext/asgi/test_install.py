@@ -288,12 +288,40 @@ def test_what_is_no_application_is_refused_and_told_what_is(app: Any) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"metrics_path": "metrics"}, {"header_name": "X Y"}, {"namespace": "not-a-metric"}],
+    [
+        {"metrics_path": "metrics"},
+        {"header_name": "X Y"},
+        {"header_name": "X-\ud800"},
+        {"header_name": "X\0Y"},
+        {"namespace": "not-a-metric"},
+        {"namespace": "caf\ud800"},
+    ],
 )
 def test_options_out_of_range_are_refused_before_anything_is_changed(options: dict[str, Any]) -> None:
     app = FastAPI()
-    with pytest.raises(ValueError, match=r"metrics_path|header_name|not-a-metric"):
+    with pytest.raises(ValueError, match=r"metrics_path must|header_name must|not-a-metric|namespace must"):
         reqtrail.install(app, log_level=None, **options)
+    assert TestClient(app).get("/metrics").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [
+        ("service", 'service must be a str, such as "shop", or None'),
+        ("metrics_dir", "the metrics' directory must be a str, an os.PathLike or None"),
+        ("metrics_path", 'metrics_path must be a str, such as "/metrics", or None'),
+        ("header_name", 'header_name must be a str, such as "X-Request-ID"'),
+        ("namespace", 'namespace must be a str, such as "shop"'),
+    ],
+)
+@pytest.mark.parametrize(("wrong", "type_"), [(5, "int"), (b"/x", "bytes"), ([], "list"), (True, "bool")])
+def test_an_argument_of_the_wrong_type_is_refused_and_told_what_is_right(
+    option: str, right: str, wrong: Any, type_: str
+) -> None:
+    app = FastAPI()
+    with pytest.raises(TypeError) as refused:
+        reqtrail.install(app, **{"log_level": None, option: wrong})
+    assert str(refused.value) == f"{right}, not {type_}"
     assert TestClient(app).get("/metrics").status_code == 404
 
 
