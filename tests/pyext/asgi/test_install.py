@@ -1,3 +1,4 @@
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
@@ -197,6 +198,62 @@ def test_starlette_without_fastapi(samples: Samples) -> None:
     assert TestClient(app).get("/starlette/x", headers=GIVEN).text == "given-id"
     (count,) = samples("http_requests_total", handler="/starlette/{name}")
     assert (count.labels, count.value) == ({"method": "GET", "handler": "/starlette/{name}", "status": "200"}, 1)
+
+
+@pytest.mark.parametrize("kind", [Starlette, FastAPI])
+def test_a_lifespan_handler_has_no_id(kind: type[Starlette]) -> None:
+    seen: list[Any] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, int]]:
+        seen.append(reqtrail.get_request_id())
+        yield {"kept": 5}
+        seen.append(reqtrail.get_request_id())
+
+    async def kept(request: Request) -> Response:
+        return PlainTextResponse(f"{request.state.kept} {request.state.request_id}")
+
+    app = kind(lifespan=lifespan)
+    app.router.routes.append(Route("/kept", kept))
+    reqtrail.install(app, log_level=None)
+    with TestClient(app) as client:
+        assert [client.get("/kept", headers={"X-Request-ID": id_}).text for id_ in "ab"] == ["5 a", "5 b"]
+    assert seen == [None, None]
+
+
+def _ids(request: Request) -> Response:
+    return JSONResponse([reqtrail.get_request_id(), request.state.request_id, *request.headers.getlist("x-request-id")])
+
+
+def _bare(_sub: Starlette) -> None: ...
+
+
+def _with_a_middleware(sub: Starlette) -> None:
+    sub.add_middleware(reqtrail.CorrelationIDMiddleware)
+
+
+def _installed(sub: Starlette) -> None:
+    reqtrail.install(sub, log_level=None)
+
+
+@pytest.mark.parametrize("prepare", [_bare, _with_a_middleware, _installed])
+@pytest.mark.parametrize("kind", [Starlette, FastAPI])
+@pytest.mark.parametrize("headers", [GIVEN, {}], ids=["given", "new"])
+def test_a_mounted_application_has_the_id_of_the_request(
+    kind: type[Starlette], prepare: Callable[[Starlette], None], headers: dict[str, str]
+) -> None:
+    sub = kind(routes=[Route("/ids", _ids)])
+    prepare(sub)
+    app = kind(routes=[Mount("/sub", sub)])
+    reqtrail.install(app, log_level=None)
+    for path, status in (("/sub/ids", 200), ("/sub/nowhere", 404)):
+        response = TestClient(app).get(path, headers=headers)
+        assert response.status_code == status
+        (id_,) = response.headers.get_list("x-request-id")
+        assert is_request_id(id_)
+        assert (id_ == "given-id") == (headers == GIVEN)
+        assert status == 404 or response.json() == [id_, id_, id_]
+    assert reqtrail.get_request_id() is None
 
 
 def test_a_second_install_changes_nothing(samples: Samples) -> None:
