@@ -1,10 +1,11 @@
 """Nanoseconds that a middleware adds to one ASGI call, ours and the peers', in one run.
 
 The application inside is the smallest one that answers; it leaves the route in the scope as a router does. Every round
-measures each candidate once, right after the bare application. What counts is the fastest round of the one less the
-fastest of the other, which a busy machine disturbs least. Where a process has its code and its objects in memory is
-chance, and moves the figures by some per cent: there are several processes, and their mean is reported. Access lines go
-to /dev/null.
+measures the candidate once, right after the bare application. What counts is the fastest round of the one less the
+fastest of the other, which a busy machine disturbs least. Each candidate has processes of its own, because CPython fits
+its code to what it meets, and an application has one middleware of a kind. Where a process has its code and its objects
+in memory is chance, and moves the figures by some per cent: there are several, one after the other, and their mean is
+reported. Access lines go to /dev/null.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import gc
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from statistics import fmean
 from typing import Any
 
@@ -31,7 +32,7 @@ from tests.performance.report import BenchRow, write
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
-PROCESSES = 8
+PROCESSES = 4
 ROUNDS = 50
 CALLS_OF_OURS = 1000
 CALLS_OF_PEERS = 100
@@ -55,6 +56,12 @@ METRICS_PEERS = (
     http_peers.OPENTELEMETRY_ASGI,
     http_peers.BASE_HTTP_NO_OP,
 )
+PEERS = {
+    NEW_ID: ID_PEERS,
+    GIVEN_ID: ID_PEERS,
+    COUNTED: METRICS_PEERS,
+    LOGGED: (http_peers.BASE_HTTP_BY_HAND,),
+}
 HEADERS_WITH_ID = [*HEADERS, (b"x-request-id", ID)]
 
 
@@ -112,12 +119,6 @@ class _Candidate:
         return min(self.with_) - min(self.without)
 
 
-Row = dict[str, _Candidate]
-"""Ours, and the peers by their names."""
-Added = dict[str, dict[str, float]]
-"""What each candidate of each row adds."""
-
-
 def _peer(name: str) -> App:
     app = FastAPI()
     http_peers.PEERS[name](app)
@@ -131,52 +132,46 @@ def _recorded(directory: str) -> App:
     return CorrelationIDMiddleware(bare, _recorder=recorder_of(ROUTED, segment, RecordOptions("bench")))
 
 
-async def _measure(candidates: Iterable[_Candidate]) -> None:
+async def _measure(candidate: _Candidate) -> None:
     gc.collect()
     gc.freeze()
     for round_ in range(ROUNDS + 3):
-        for candidate in candidates:
-            # Tasks of their own, as a server makes them: one peer leaves its context variable set behind it.
-            without = await asyncio.create_task(_nanoseconds(bare, candidate.headers, CALLS_OF_OURS))
-            with_ = await asyncio.create_task(_nanoseconds(candidate.app, candidate.headers, candidate.calls))
-            if round_ >= 3:  # the first ones warm up
-                candidate.with_.append(with_)
-                candidate.without.append(without)
+        # Tasks of their own, as a server makes them: one peer leaves its context variable set behind it.
+        without = await asyncio.create_task(_nanoseconds(bare, candidate.headers, CALLS_OF_OURS))
+        with_ = await asyncio.create_task(_nanoseconds(candidate.app, candidate.headers, candidate.calls))
+        if round_ >= 3:  # the first ones warm up
+            candidate.with_.append(with_)
+            candidate.without.append(without)
     gc.unfreeze()
 
 
-def _candidates(ours: App, peers: Iterable[str], headers: list[tuple[bytes, bytes]]) -> Row:
-    return {
-        OURS: _Candidate(ours, headers, CALLS_OF_OURS),
-        **{name: _Candidate(_peer(name), headers) for name in peers},
-    }
-
-
-def _added(rows: dict[str, Row]) -> Added:
-    asyncio.run(_measure([candidate for row in rows.values() for candidate in row.values()]))
-    return {name: {who: candidate.added for who, candidate in row.items()} for name, row in rows.items()}
-
-
-def _measure_process() -> Added:
-    """Measure each candidate in this process."""
-    correlation = CorrelationIDMiddleware(bare)
+def _added(row: str, who: str) -> float:
+    """What a candidate adds, measured in this process."""
+    headers = HEADERS_WITH_ID if row == GIVEN_ID else HEADERS
     with tempfile.TemporaryDirectory() as directory:
-        recorded = _recorded(directory)
-        without_lines = {
-            NEW_ID: _candidates(correlation, ID_PEERS, HEADERS),
-            GIVEN_ID: _candidates(correlation, ID_PEERS, HEADERS_WITH_ID),
-            COUNTED: _candidates(recorded, METRICS_PEERS, HEADERS),
-        }
-        added = _added(without_lines)
-        reqtrail.logging.setup(file="/dev/null")
-        return added | _added({LOGGED: _candidates(recorded, (http_peers.BASE_HTTP_BY_HAND,), HEADERS)})
+        if who != OURS:
+            candidate = _Candidate(_peer(who), headers)
+        elif row in (COUNTED, LOGGED):
+            candidate = _Candidate(_recorded(directory), headers, CALLS_OF_OURS)
+        else:
+            candidate = _Candidate(CorrelationIDMiddleware(bare), headers, CALLS_OF_OURS)
+        if row == LOGGED:
+            reqtrail.logging.setup(file="/dev/null")
+        asyncio.run(_measure(candidate))
+    return candidate.added
 
 
 def rows() -> list[BenchRow]:
-    """Measure and return the rows of this suite; about a minute."""
+    """Measure and return the rows of this suite; about two minutes."""
+    measured: list[dict[tuple[str, str], float]] = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as one_after_another:
-        measured = [one_after_another.apply(_measure_process) for _ in range(PROCESSES)]
-    return [_row(name, [added[name] for added in measured]) for name in GOALS_NS]
+        for _ in range(PROCESSES):
+            candidates = [(row, who) for row, peers in PEERS.items() for who in (OURS, *peers)]
+            measured.append({candidate: one_after_another.apply(_added, candidate) for candidate in candidates})
+    return [
+        _row(row, [{who: each[row, who] for who in (OURS, *peers)} for each in measured])
+        for row, peers in PEERS.items()
+    ]
 
 
 def _row(name: str, measured: list[dict[str, float]]) -> BenchRow:
